@@ -28,17 +28,8 @@ from vsil_audit.pair import (
 )
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunConfig, RunState
-from vsil_audit.runs.summary import (
-    CategoryRow,
-    DatasetSummary,
-    DetectorRun,
-    IssueRow,
-    LensSummary,
-    Metric,
-    Nature,
-    NgramRow,
-    Summary,
-)
+from vsil_audit.runs.metric import Metric, Nature
+from vsil_audit.runs.summary import CategoryRow, DatasetSummary, DetectorRun, IssueRow, LensSummary, NgramRow, Summary
 
 BATCH = 256
 CATEGORIES = ("graffiti", "trespass", "littering", "queue jumping", "loud music")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vsil_audit.reporting.numbers import number, p_value, quantity, share, signed_share
-from vsil_audit.runs.summary import Metric, Nature
+from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.wording import plural
 
 

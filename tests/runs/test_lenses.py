@@ -7,7 +7,8 @@ import pytest
 
 from vsil_audit.runs.detecting import Clusters
 from vsil_audit.runs.lenses import lens_summaries, warnings_for
-from vsil_audit.runs.summary import DatasetSummary, DetectorRun, Metric, Nature
+from vsil_audit.runs.metric import Metric, Nature
+from vsil_audit.runs.summary import DatasetSummary, DetectorRun
 
 NO_CLUSTERS = Clusters(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 

@@ -28,8 +28,9 @@ from vsil_audit.reporting.html import render_html
 from vsil_audit.reporting.json_report import render_json
 from vsil_audit.runs.detecting import Clusters
 from vsil_audit.runs.lenses import warnings_for
+from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.plan import ScanOptions
-from vsil_audit.runs.summary import DatasetSummary, DetectorRun, Metric
+from vsil_audit.runs.summary import DatasetSummary, DetectorRun
 
 CONTENT = ("ocr_overlap", "description_overlap")
 FLAGS = {"leak", "suspected", "predicted", "issue"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.runs.summary import DatasetSummary, Metric, Nature, Summary
+from vsil_audit.runs.metric import Metric, Nature
+from vsil_audit.runs.summary import DatasetSummary, Summary
 from vsil_audit.runs.thresholds import Outcome, Threshold, check, parse_threshold
 
 

@@ -23,11 +23,12 @@ EMBEDDING_MODEL = "embedding_model"
 
 
 class Need(str, Enum):
-    """A shared feature that a detector wants computed before it runs."""
+    """A shared feature that a detector wants computed before it runs; CHAT: it asks models (`chat.ChatDetector`)."""
 
     TEXT = "text"
     PIXELS = "pixels"
     OCR = "ocr"
+    CHAT = "chat"
 
 
 class Lens(str, Enum):

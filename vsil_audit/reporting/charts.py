@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from vsil_audit.reporting.numbers import number, share, signed_share
-from vsil_audit.runs.summary import Metric
+from vsil_audit.runs.metric import Metric
 
 _WIDTH = 1000
 

@@ -15,7 +15,8 @@ from vsil_audit.errors import ConfigurationError
 from vsil_audit.reporting.compare_flags import Matching, RunFlags, flag_names, match, read_flags
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
-from vsil_audit.runs.summary import Metric, Summary
+from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.summary import Summary
 from vsil_audit.stats.independent import independent_difference
 from vsil_audit.stats.multiple import holm
 from vsil_audit.stats.paired import mcnemar_exact, paired_difference

@@ -22,7 +22,8 @@ from vsil_audit.reporting.pair_reports import PairReport, find_pairs
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
-from vsil_audit.runs.summary import DetectorRun, LensSummary, Metric, Summary
+from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.summary import DetectorRun, LensSummary, Summary
 from vsil_audit.wording import plural
 
 TOP_PAIRS = 10

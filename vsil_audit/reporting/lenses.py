@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vsil_audit.runs.summary import LensSummary, Metric, Summary
+from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.summary import LensSummary, Summary
 
 LENS_TELLS = {
     "judged": "what a safety judge says of the text alone and of the pair",

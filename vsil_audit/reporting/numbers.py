@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vsil_audit.reporting.untrusted import one_line
-from vsil_audit.runs.summary import Metric
+from vsil_audit.runs.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)

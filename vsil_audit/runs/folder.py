@@ -7,6 +7,8 @@ images/part-00000.parquet …             facts of the images of that batch's pa
 thumbnails/part-00000.parquet …         a thumbnail per image first seen in that batch
 findings/DETECTOR/part-00000.parquet …  findings of that batch's pairs
 findings/DETECTOR/set.parquet           findings about the whole set
+observations/DETECTOR/part-00000.parquet …  what models said of that batch's pairs, and of the canaries among them
+observations/DETECTOR/control.parquet   what they said of the benign control
 summary.json, report.html …             what the reports show
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,10 +24,12 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from vsil_audit.detectors.base import Batch
+from vsil_audit.detectors.chat import Observation
 from vsil_audit.errors import RunFolderError
 from vsil_audit.pair import Finding, Problem
 from vsil_audit.runs import arrow
 from vsil_audit.runs.manifest import Manifest
+from vsil_audit.runs.observations import observations_from_table, observations_to_table
 from vsil_audit.runs.summary import Summary
 
 
@@ -213,6 +217,33 @@ class RunFolder:
         """All findings of all detectors as one Arrow table."""
         files = [file for name in self.detectors() for file in self._finding_files(name)]
         return pa.concat_tables([self._table(file) for file in files]) if files else arrow.FINDINGS.empty_table()
+
+    # observations: written before the findings that are made of them, so a batch's are there when its findings are
+
+    def has_observations(self, detector: str, index: int | None) -> bool:
+        return self._observations_file(detector, index).is_file()
+
+    def write_observations(self, detector: str, index: int | None, observations: Iterable[Observation]) -> None:
+        """Those of batch `index`, or of the benign control for None."""
+        table = observations_to_table(observations)
+        write_atomically(self._observations_file(detector, index), _parquet(table))
+
+    def observations(self, detector: str) -> Iterator[Observation]:
+        """All of a detector's: batch after batch, and then of the control."""
+        for file in self._observation_files(detector):
+            yield from observations_from_table(self._table(file))
+
+    def observation_tables(self, detector: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns (`observations.OBSERVATIONS`) of what `observations` gives, in that order."""
+        for file in self._observation_files(detector):
+            yield self._table(file, columns=list(columns))
+
+    def _observation_files(self, detector: str) -> list[Path]:
+        folder = self.path / "observations" / detector
+        return [*sorted(folder.glob("part-*.parquet")), *folder.glob("control.parquet")]
+
+    def _observations_file(self, detector: str, index: int | None) -> Path:
+        return self.path / "observations" / detector / ("control.parquet" if index is None else _part(index))
 
     def _finding_files(self, detector: str) -> list[Path]:
         folder = self.path / "findings" / detector

@@ -8,8 +8,8 @@ from vsil_audit.detectors.base import Lens
 from vsil_audit.runs.columns import IssueColumns, set_findings
 from vsil_audit.runs.evidence import Evidence, Flags, content_columns
 from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.metrics import detector_metrics, nature_of, rate_metric, set_metric
-from vsil_audit.runs.summary import Metric, Nature
 
 
 def all_metrics(evidence: Evidence, folder: RunFolder) -> list[Metric]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vsil_audit.detectors.base import Lens
 from vsil_audit.runs.detecting import Clusters
-from vsil_audit.runs.summary import DatasetSummary, DetectorRun, LensSummary, Metric
+from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.summary import DatasetSummary, DetectorRun, LensSummary
 from vsil_audit.runs.tables import MOST_CATEGORIES
 from vsil_audit.wording import plural
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from vsil_audit.runs.asked_summary import SpendRow
 
 
 class Model(BaseModel):
@@ -34,6 +37,8 @@ class RunConfig(Model):
     max_pixels: int
     batch_size: int
     detector_options: dict[str, str] = {}
+    asking: dict[str, Any] = Field({}, description="whom the run asks, and how (AskOptions); empty: no model is asked")
+    prompts: dict[str, str] = Field({}, description="name of each prompt and the sha256 of its text")
 
 
 class Manifest(Model):
@@ -52,3 +57,4 @@ class Manifest(Model):
     seconds: float | None = None
     pairs: int | None = None
     batches: int | None = None
+    spend: list[SpendRow] = Field([], description="what each model was asked in all sessions of the run")

@@ -9,7 +9,7 @@ import numpy as np
 from vsil_audit.detectors.base import DetectorSpec, Lens
 from vsil_audit.pair import Finding, Json, Scored
 from vsil_audit.runs.columns import FindingColumns
-from vsil_audit.runs.summary import Metric, Nature
+from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.wholeness import impossible
 from vsil_audit.stats.clusters import clustered_mean, clustered_rate
 

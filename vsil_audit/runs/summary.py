@@ -2,50 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Nature(str, Enum):
-    """What a number is. A number that a model guessed is never called measured."""
-
-    MEASURED = "measured"
-    JUDGED = "judged"
-    PREDICTED = "predicted"
-
-
-class Metric(Model):
-    """One number with what makes it honest.
-
-    `name` is stable and usable in --fail-on (`suspected_rate`, `ocr_overlap.rate`, `topic_probe.text_bits` …).
-    `value`, `low`, `high` share `unit` (`share`, `bits`, `pairs`, `auroc` …); None when nothing was scored.
-    Rates carry k of n scored out of total; other quantities leave k None. `interval` names the method.
-    """
-
-    name: str
-    tells: str
-    detector: str | None = None
-    lens: str | None = None
-    nature: Nature
-    unit: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    interval: str = ""
-    k: int | None = None
-    n: int = 0
-    total: int = 0
-    chance: float | None = Field(None, description="the value expected with nothing there (shuffled, benign control)")
-    note: str = ""
-
-    @property
-    def coverage(self) -> float | None:
-        return self.n / self.total if self.total else None
+from vsil_audit.runs.asked_summary import AskedSummary
+from vsil_audit.runs.metric import Metric, Model
 
 
 class LensSummary(Model):
@@ -141,6 +101,7 @@ class Summary(Model):
     ngrams: list[NgramRow] = []
     warnings: list[str] = Field([], description="what a reader must know before quoting a number")
     suspicious: list[str] = Field([], description="ids of the most suspicious pairs, worst first, at most 50")
+    asked: AskedSummary | None = Field(None, description="what models said, where any were asked")
 
     def metric(self, name: str) -> Metric | None:
         return next((m for m in self.metrics if m.name == name), None)

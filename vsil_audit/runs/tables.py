@@ -11,9 +11,10 @@ from vsil_audit.detectors.base import Lens
 from vsil_audit.runs.columns import set_findings
 from vsil_audit.runs.evidence import Evidence, content_columns
 from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.metrics import rate_metric
 from vsil_audit.runs.plan import ScanPlan
-from vsil_audit.runs.summary import CategoryRow, Metric, Nature, NgramRow
+from vsil_audit.runs.summary import CategoryRow, NgramRow
 from vsil_audit.stats.multiple import benjamini_hochberg
 from vsil_audit.stats.slices import slice_p_value
 

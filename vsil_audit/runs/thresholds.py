@@ -11,7 +11,8 @@ from enum import Enum
 from types import MappingProxyType
 
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.runs.summary import Metric, Summary
+from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.summary import Summary
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*(%?)\s*")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(

@@ -10,7 +10,8 @@ from pathlib import Path
 from vsil_audit.errors import RunFolderError
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
-from vsil_audit.runs.summary import Metric, Summary
+from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.summary import Summary
 
 SCHEMA_VERSION = 1
 _LARGEST_JSON = 128 << 20
