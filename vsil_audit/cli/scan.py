@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsil_audit.cli.asking_options import asking, asking_options
 from vsil_audit.cli.reading_options import reading_options, source_options
 from vsil_audit.errors import ExitCode
 
@@ -29,6 +30,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.command("scan")
 @click.argument("path")
 @reading_options
+@asking_options
 @click.option("--detectors", callback=_names, help="Only these, separated by commas: see `vsil-audit doctor`.")
 @click.option("--skip", callback=_names, help="All but these, separated by commas.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N pairs.")
@@ -46,7 +48,11 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 )
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger images. [default: 64 million]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for images. [default: the CPUs available]")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of the feature store.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the feature store and the answer cache.",
+)
 @click.option(
     "--embedding-model",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -66,6 +72,7 @@ def command(path: str, **given: Any) -> int:
       vsil-audit scan figstep/ --view question
       vsil-audit scan hades/ --view all
       vsil-audit scan data.csv --text-column prompt --image-column file
+      vsil-audit scan vlsbench/ --judges openai/gpt-4o-mini --targets ollama/llava --max-cost 5
       vsil-audit scan vlsbench/ --sample 500 --seed 1 --fail-on 'suspected_rate>0.2'
     """
     from vsil_audit.runs.thresholds import parse_threshold
@@ -81,8 +88,9 @@ def command(path: str, **given: Any) -> int:
 def _scan_options(given: dict[str, Any], reading: SourceOptions) -> ScanOptions:
     from vsil_audit.runs.plan import ScanOptions
 
+    ask, gateway = asking(given)
     given = {name: value for name, value in given.items() if value is not None}
-    return replace(ScanOptions(), allow_remote=reading.allow_remote, **given)
+    return replace(ScanOptions(), allow_remote=reading.allow_remote, ask=ask, gateway=gateway, **given)
 
 
 def _run(path: str, reading: SourceOptions, options: ScanOptions, *, quiet: bool) -> list[Audit]:

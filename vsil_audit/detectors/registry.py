@@ -10,9 +10,10 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
-from vsil_audit.detectors.base import Detector
+from vsil_audit.detectors.base import Detector, Need
+from vsil_audit.detectors.chat import ChatDetector
 from vsil_audit.errors import ConfigurationError
 
 ENTRY_POINT_GROUP = "vsil_audit.detectors"
@@ -27,6 +28,11 @@ BUILT_IN = MappingProxyType(
     }
 )
 
+AnyDetector: TypeAlias = "type[Detector] | type[ChatDetector]"
+
+_PARTS = ("spec", "readiness", "prepare", "score", "conclude")
+_CHAT_PARTS = ("spec", "readiness", "prompts", "examines", "models", "prepare", "canaries", "examine", "finding")
+
 
 def available() -> list[str]:
     """Names of all detectors: ours in the order of a report, then third parties' by name.
@@ -36,8 +42,8 @@ def available() -> list[str]:
     return list(_targets())
 
 
-def load(name: str) -> type[Detector]:
-    """The detector class called `name`, imported now.
+def load(name: str) -> AnyDetector:
+    """The detector class called `name`, imported now; one that needs CHAT is a ChatDetector.
 
     Raises ConfigurationError for an unknown name, and for an entry point that cannot be imported or is no detector.
     """
@@ -56,20 +62,30 @@ def load(name: str) -> type[Detector]:
     return _checked(name, target, found)
 
 
-def _checked(name: str, target: str, found: Any) -> type[Detector]:
-    missing = [part for part in ("spec", "readiness", "prepare", "score", "conclude") if not hasattr(found, part)]
+def load_offline(name: str) -> type[Detector]:
+    """`load` of a detector that asks no models. Raises ConfigurationError for one that does."""
+    found = load(name)
+    if Need.CHAT in found.spec.needs:
+        raise ConfigurationError(f"the detector {name!r} asks models and cannot run in a process of its own")
+    return cast("type[Detector]", found)
+
+
+def _checked(name: str, target: str, found: Any) -> AnyDetector:
+    asks_models = Need.CHAT in getattr(getattr(found, "spec", None), "needs", ())
+    missing = [part for part in (_CHAT_PARTS if asks_models else _PARTS) if not hasattr(found, part)]
     is_class = isinstance(found, type)
     if missing or not is_class:
         what = f"it lacks {', '.join(missing)}" if missing else "it is not a class"
         raise ConfigurationError(
-            f"{target} is no detector: {what}", "See vsil_audit.detectors.base.Detector for what a detector has."
+            f"{target} is no detector: {what}",
+            "See vsil_audit.detectors.base.Detector and chat.ChatDetector for what one has.",
         )
     if found.spec.name != name:
         raise ConfigurationError(
             f"{target} is registered as {name!r} and calls itself {found.spec.name!r}",
             "The entry point's name and spec.name must be the same.",
         )
-    return cast("type[Detector]", found)
+    return cast("AnyDetector", found)
 
 
 def _targets() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -50,12 +51,16 @@ class GatewayThread:
 
     def carry_out(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         """Run it on the loop and wait for its result."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = self.begin(coroutine)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def begin(self, coroutine: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+        """Start it on the loop; whoever waits for the result may do other things meanwhile."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self, grace: float = 10.0) -> None:
         """Close the gateways, each as `Gateway.close` does, and end the thread."""

@@ -47,7 +47,7 @@ def _run(name: str, folder: RunFolder, context: SetContext, target: BinaryIO) ->
         write_frame(target, json.dumps(message).encode(), b"")
 
     try:
-        detector = registry.load(name)
+        detector = registry.load_offline(name)
     except ConfigurationError as error:
         say(unknown=error.message)
         return

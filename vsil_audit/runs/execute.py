@@ -14,6 +14,8 @@ from pathlib import Path
 from vsil_audit.errors import RunFolderError
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
+from vsil_audit.gateway import BudgetReachedError, NoProviderError
+from vsil_audit.runs.asking import ask_models
 from vsil_audit.runs.detecting import detect
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
@@ -44,10 +46,11 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
             manifest = manifest.model_copy(update={"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches})
             folder.write_manifest(manifest)
             detect(plan, folder, n_pairs, progress)
+            manifest = ask_models(plan, folder, manifest, progress)
             progress.stage("Summing up", None, "")
             folder.write_summary(summarise(plan, folder))
-        except KeyboardInterrupt:
-            folder.write_manifest(manifest.model_copy(update={"state": RunState.INTERRUPTED}))
+        except (KeyboardInterrupt, NoProviderError, BudgetReachedError):
+            folder.write_manifest(folder.manifest().model_copy(update={"state": RunState.INTERRUPTED}))
             raise
         seconds = (manifest.seconds or 0.0) + time.monotonic() - started
         folder.write_manifest(
@@ -130,7 +133,7 @@ _LOCK = ".lock"
 def _empty(folder: Path) -> None:
     """Remove what a run wrote, run.json first, so that a half-removed run is never taken for a whole one."""
     (folder / "run.json").unlink(missing_ok=True)
-    for name in ("findings", "pairs", "problems", "images", "thumbnails"):
+    for name in ("findings", "observations", "embedded", "pairs", "problems", "images", "thumbnails"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml"):
         (folder / name).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ run.json                                the manifest
 pairs/part-00000.parquet …              the pairs as read, in batches
 problems/part-00000.parquet …           rows that could not be read, by the batch in which they came up
 images/part-00000.parquet …             facts of the images of that batch's pairs
+embedded/DIGEST                         bytes of an image that stands inside a table, where models are asked
 thumbnails/part-00000.parquet …         a thumbnail per image first seen in that batch
 findings/DETECTOR/part-00000.parquet …  findings of that batch's pairs
 findings/DETECTOR/set.parquet           findings about the whole set
@@ -26,6 +27,7 @@ from pydantic import ValidationError
 from vsil_audit.detectors.base import Batch
 from vsil_audit.detectors.chat import Observation
 from vsil_audit.errors import RunFolderError
+from vsil_audit.features.facts import ImageError
 from vsil_audit.pair import Finding, Problem
 from vsil_audit.runs import arrow
 from vsil_audit.runs.manifest import Manifest
@@ -173,6 +175,20 @@ class RunFolder:
         for index in range(self.n_batches()):
             table = self._table(self.path / "thumbnails" / _part(index), columns=["digest"])
             yield from table["digest"].to_pylist()
+
+    # images that stand inside a table: kept where they are to be sent to models later
+
+    def keep_image(self, digest: str, data: bytes) -> None:
+        file = self.path / "embedded" / digest
+        if not file.is_file():
+            write_atomically(file, data)
+
+    def kept_image(self, digest: str) -> bytes | ImageError:
+        """The bytes kept under that digest (64 hex digits), or why there are none."""
+        try:
+            return (self.path / "embedded" / digest).read_bytes()
+        except OSError as error:
+            return ImageError("missing", f"the run folder's copy cannot be read: {error.strerror}")
 
     # findings
 

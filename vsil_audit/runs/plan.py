@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
 from vsil_audit.detectors import registry
-from vsil_audit.detectors.base import EMBEDDING_MODEL, Detector, Need
+from vsil_audit.detectors.base import EMBEDDING_MODEL, Detector, DetectorSpec, Lens, Need, Readiness
+from vsil_audit.detectors.chat import AskOptions, ChatDetector
+from vsil_audit.detectors.registry import AnyDetector
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.images import ImageLimits
+from vsil_audit.prompts import prompt
 from vsil_audit.runs.arrow import canonical_json
 from vsil_audit.runs.fingerprint import Fingerprint, fingerprint
 from vsil_audit.runs.manifest import RunConfig
 from vsil_audit.sources.base import Source
+from vsil_audit.sources.registry import open_source
 from vsil_audit.sources.views import chosen_view
 
 BATCH_PAIRS = 256
@@ -25,7 +32,8 @@ RUNS_FOLDER = "vsil-audit-runs"
 class ScanOptions:
     """What the user asked for. `detectors` None: all that are ready here. `output` None: a folder below
     `vsil-audit-runs/` whose name depends on the data and the configuration, so that a rerun finds its run again.
-    `embedding_model`: folder of a sentence-transformers model, for the similarity in description_overlap."""
+    `embedding_model`: folder of a sentence-transformers model, for the similarity in description_overlap. `ask`: which
+    models are asked, and what; none, unless they are named. `gateway`: where, how fast, for how much."""
 
     detectors: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
@@ -40,6 +48,8 @@ class ScanOptions:
     cache: Path | None = None
     batch_pairs: int = BATCH_PAIRS
     embedding_model: Path | None = None
+    ask: AskOptions = field(default_factory=AskOptions)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +72,18 @@ class ScanPlan:
     config: RunConfig
     fingerprint: Fingerprint
     folder: Path
+    chat_detectors: tuple[type[ChatDetector], ...] = ()
+    control: Source | None = None
     view_counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def needs(self) -> frozenset[Need]:
-        return frozenset(need for detector in self.detectors for need in detector.spec.needs)
+        return frozenset(need for spec in self.specs for need in spec.needs)
+
+    @property
+    def specs(self) -> tuple[DetectorSpec, ...]:
+        """Of the detectors that take part, those that ask models last."""
+        return (*(d.spec for d in self.detectors), *(d.spec for d in self.chat_detectors))
 
     @property
     def limits(self) -> ImageLimits:
@@ -76,7 +93,11 @@ class ScanPlan:
 def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
     """Resolve detectors against what is ready here. Raises ConfigurationError when nothing is left to run."""
     _check(options)
+    options = replace(options, ask=replace(options.ask, seed=options.seed))
     detectors, not_run = _resolve(options)
+    offline = tuple(cast("type[Detector]", d) for d in detectors if Need.CHAT not in d.spec.needs)
+    chat = tuple(cast("type[ChatDetector]", d) for d in detectors if Need.CHAT in d.spec.needs)
+    control = _control(options) if chat else None
     mark = fingerprint(source)
     config = RunConfig(
         layout=source.layout,
@@ -91,9 +112,11 @@ def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
         max_pixels=options.max_pixels,
         batch_size=options.batch_pairs,
         detector_options=_detector_options(options),
+        asking=_asking(options, control) if chat else {},
+        prompts={name: prompt(name).sha256 for d in chat for name in d.prompts},
     )
     folder = options.output or Path(RUNS_FOLDER) / f"{_safe_name(name, source)}-{_short_hash(config, mark)}"
-    return ScanPlan(source, name, options, detectors, not_run, config, mark, folder)
+    return ScanPlan(source, name, options, offline, not_run, config, mark, folder, chat, control)
 
 
 def mapping_as_text(source: Source) -> dict[str, str]:
@@ -109,6 +132,20 @@ def _detector_options(options: ScanOptions) -> dict[str, str]:
     return {EMBEDDING_MODEL: str(model.resolve())} if model is not None else {}
 
 
+def _control(options: ScanOptions) -> Source | None:
+    """The benign benchmark that the user named; None for the one in the package."""
+    return open_source(Path(options.ask.control)) if options.ask.control is not None else None
+
+
+def _asking(options: ScanOptions, control: Source | None) -> dict[str, Any]:
+    """What is asked and of whom, as run.json keeps it: all that decides what the answers are."""
+    asked = asdict(options.ask)
+    asked["conditions"] = [condition.value for condition in options.ask.conditions]
+    asked["base_url"] = options.gateway.base_url
+    asked["control_fingerprint"] = fingerprint(control).content if control is not None else "shipped"
+    return cast("dict[str, Any]", json.loads(canonical_json(asked)))
+
+
 def _check(options: ScanOptions) -> None:
     if options.limit is not None and options.sample is not None:
         raise ConfigurationError(
@@ -119,11 +156,11 @@ def _check(options: ScanOptions) -> None:
             raise ConfigurationError(f"{name} must be at least 1, not {value}")
 
 
-def _resolve(options: ScanOptions) -> tuple[tuple[type[Detector], ...], tuple[NotRun, ...]]:
+def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRun, ...]]:
     known = registry.available()
     for name in (*(options.detectors or ()), *options.skip):
         registry.load(name)  # an unknown name is an error before any work
-    ready: list[type[Detector]] = []
+    ready: list[AnyDetector] = []
     not_run: list[NotRun] = []
     for name in known:
         if options.detectors is not None and name not in options.detectors:
@@ -133,7 +170,7 @@ def _resolve(options: ScanOptions) -> tuple[tuple[type[Detector], ...], tuple[No
             not_run.append(NotRun(name, "skipped", "left out with --skip"))
             continue
         detector = registry.load(name)
-        readiness = detector.readiness()
+        readiness = _readiness(detector, options)
         if readiness.ready:
             ready.append(detector)
         else:
@@ -142,6 +179,19 @@ def _resolve(options: ScanOptions) -> tuple[tuple[type[Detector], ...], tuple[No
         reasons = "; ".join(f"{n.name}: {n.reason}" for n in not_run)
         raise ConfigurationError(f"no detector is left to run ({reasons})", _first_remedy(not_run))
     return tuple(ready), tuple(not_run)
+
+
+def _readiness(detector: AnyDetector, options: ScanOptions) -> Readiness:
+    """Whether it can run here; one that asks models needs some to be named."""
+    readiness = detector.readiness()
+    if not readiness.ready or Need.CHAT not in detector.spec.needs:
+        return readiness
+    if cast("type[ChatDetector]", detector).models(options.ask):
+        return readiness
+    option = "--targets" if detector.spec.lens is Lens.BEHAVIOURAL else "--judges"
+    return Readiness(
+        ready=False, reason="no model was named for it", remedy=f"vsil-audit scan PATH {option} PROVIDER/MODEL"
+    )
 
 
 def _first_remedy(not_run: Sequence[NotRun]) -> str:

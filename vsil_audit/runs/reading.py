@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -111,9 +111,9 @@ def read_source(plan: ScanPlan, folder: RunFolder, pipeline: ImagePipeline, prog
             continue
         in_flight.append(_InFlight(raw, tuple(tuple(map(pipeline.submit, pair.images)) for pair in raw.pairs)))
         if len(in_flight) > _BATCHES_AHEAD:
-            _commit(in_flight.popleft(), folder, thumbnails_kept, progress)
+            _commit(in_flight.popleft(), plan, folder, thumbnails_kept, progress)
     while in_flight:
-        _commit(in_flight.popleft(), folder, thumbnails_kept, progress)
+        _commit(in_flight.popleft(), plan, folder, thumbnails_kept, progress)
     return count
 
 
@@ -122,7 +122,9 @@ def _digests_with_thumbnail(folder: RunFolder) -> set[bytes]:
     return {bytes.fromhex(digest) for digest in folder.thumbnail_digests()}
 
 
-def _commit(work: _InFlight, folder: RunFolder, thumbnails_kept: set[bytes], progress: Progress) -> None:
+def _commit(
+    work: _InFlight, plan: ScanPlan, folder: RunFolder, thumbnails_kept: set[bytes], progress: Progress
+) -> None:
     images: list[tuple[ImageFacts, ...]] = []
     thumbnails: list[tuple[str, bytes]] = []
     for futures in work.futures:
@@ -134,4 +136,14 @@ def _commit(work: _InFlight, folder: RunFolder, thumbnails_kept: set[bytes], pro
         images.append(tuple(replace(f, thumbnail=None) for f in facts))
         progress.advance(1)
     raw = work.raw
+    if plan.chat_detectors:
+        _keep_embedded(raw.pairs, images, folder)
     folder.write_batch(Batch(raw.index, raw.pairs, tuple(images)), list(raw.problems), thumbnails)
+
+
+def _keep_embedded(pairs: Sequence[Pair], images: Sequence[Sequence[ImageFacts]], folder: RunFolder) -> None:
+    """The bytes of images that stand inside a table: models are asked when the table is read no more."""
+    for pair, facts in zip(pairs, images, strict=True):
+        for ref, f in zip(pair.images, facts, strict=True):
+            if ref.data is not None and f.error is None:
+                folder.keep_image(f.digest, ref.data)

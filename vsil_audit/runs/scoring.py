@@ -36,7 +36,7 @@ def run_detector(
         detector = detector_type()
         detector.prepare(context)
     except Exception as error:
-        raise _named(error, name, "as it prepared") from error
+        raise named_error(error, name, "as it prepared") from error
     done = 0
     for index in range(folder.n_batches()):
         if folder.has_findings(name, index):
@@ -47,13 +47,13 @@ def run_detector(
             done += len(batch.pairs)
         looked_at(done)
     try:
-        concluded = [_checked(f, name) for f in detector.conclude()]
+        concluded = [checked(f, name) for f in detector.conclude()]
     except Exception as error:
-        raise _named(error, name, "as it concluded") from error
+        raise named_error(error, name, "as it concluded") from error
     folder.write_findings(name, None, concluded)
 
 
-def _named(error: Exception, name: str, when: str) -> VsilAuditError:
+def named_error(error: Exception, name: str, when: str) -> VsilAuditError:
     """An error that says which detector broke; what is already said for people stays as it is."""
     if isinstance(error, VsilAuditError):
         return error
@@ -88,10 +88,10 @@ def _valid(detector: Detector, batch: Batch, findings: Sequence[Finding]) -> lis
     """Raises ValueError unless there is one finding a pair, in order, where the detector promised that."""
     if detector.spec.unit is Unit.PAIR and [f.pair_id for f in findings] != [p.id for p in batch.pairs]:
         raise ValueError("the detector did not give one finding for each pair, in order")
-    return [_checked(f, detector.spec.name) for f in findings]
+    return [checked(f, detector.spec.name) for f in findings]
 
 
-def _checked(finding: Finding, name: str) -> Finding:
+def checked(finding: Finding, name: str) -> Finding:
     """A score that is not a number, or larger than the columns of a summary can hold, is a failure, never data."""
     if isinstance(finding.outcome, Scored) and not abs(finding.outcome.value) < _LARGEST:
         return replace(finding, outcome=Failed("not_finite", f"{name} gave {finding.outcome.value}"))

@@ -1,0 +1,115 @@
+"""Options that say which models are asked, what, how fast and for how much: the same for every command that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from vsil_audit.detectors.chat import AskOptions
+    from vsil_audit.gateway.settings import GatewaySettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECTION = "Asking models"
+"""The heading under which `--help` lists these options."""
+
+_CONDITIONS = ("text", "pair", "swapped", "blank")
+_WHOM = ("targets", "judges", "response_judges")
+_HOW = ("conditions", "samples", "judge_samples", "temperature", "max_tokens", "image_side", "control")
+_BUDGET = ("max_cost", "max_calls")
+_LIMITS = ("max_concurrency", "max_rpm", "max_tpm")
+
+
+def listed(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """`a,b` and repeated options alike, each once, in order."""
+    names = (name.strip() for value in values for name in value.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _conditions(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    names = listed(ctx, param, values)
+    for name in names:
+        if name not in _CONDITIONS:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(_CONDITIONS)}")
+    return names
+
+
+def asking_options(command: F) -> F:
+    """Add the options; `asking` takes them out of the command's arguments again."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = [
+        _names("--targets", "--target", help="Models that answer the queries, e.g. openai/gpt-4o-mini,hf/ORG/NAME."),
+        _names("--judges", "--judge", help="Models that judge the queries; several make a panel."),
+        _names("--response-judges", "--response-judge", help="Models that class the answers. [default: offline rules]"),
+        click.option(
+            "--conditions",
+            multiple=True,
+            callback=_conditions,
+            metavar="NAMES",
+            help=f"What targets are shown, of {', '.join(_CONDITIONS)}. [default: text,pair]",
+        ),
+        click.option("--samples", type=click.IntRange(min=1), help="Answers of each target. [default: 1]"),
+        click.option("--judge-samples", type=click.IntRange(min=1), help="Verdicts of each judge. [default: 1]"),
+        click.option("--temperature", type=click.FloatRange(min=0), help="[default: 0; 1 with several samples]"),
+        click.option("--max-tokens", type=click.IntRange(min=1), help="Of an answer. [default: 1024]"),
+        click.option("--image-side", type=click.IntRange(min=16), help="Longest side sent, in pixels. [default: 1024]"),
+        click.option("--control", metavar="PATH", help="A benign benchmark beside it. [default: a small one of ours]"),
+        click.option("--base-url", help="Address of the models that name none (any OpenAI-compatible endpoint)."),
+        click.option("--max-cost", type=click.FloatRange(min=0), help="Stop before it costs more US dollars (exit 3)."),
+        click.option("--max-calls", type=click.IntRange(min=0), help="Stop before more calls are made (exit 3)."),
+        click.option("--max-concurrency", type=click.IntRange(min=1), help="Calls in flight. [default: 32]"),
+        click.option("--max-rpm", type=click.IntRange(min=1), help="Calls a minute, for each model."),
+        click.option("--max-tpm", type=click.IntRange(min=1), help="Tokens a minute, for each model."),
+        click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds for one attempt. [default: 120]"),
+        click.option("--prices", type=file, help="YAML file of prices that go before the shipped ones."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _names(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's own word
+    return click.option(*names, multiple=True, callback=listed, metavar="MODELS", help=help)
+
+
+def asking(given: dict[str, Any]) -> tuple[AskOptions, GatewaySettings]:
+    """Take the options out of a command's arguments. Raises ConfigurationError where they contradict each other."""
+    from vsil_audit.detectors.chat import AskOptions, Condition
+    from vsil_audit.errors import ConfigurationError
+
+    taken = {name: given.pop(name) for name in (*_WHOM, *_HOW)}
+    chosen = {name: value for name, value in taken.items() if value not in (None, ())}
+    if "conditions" in chosen:
+        chosen["conditions"] = tuple(Condition(name) for name in chosen["conditions"])
+    several = max(chosen.get("samples", 1), chosen.get("judge_samples", 1)) > 1
+    if several and chosen.get("temperature") == 0:
+        raise ConfigurationError(
+            "several samples at temperature 0 are one and the same answer", "Give a --temperature above 0, or 1 sample."
+        )
+    if several:
+        chosen.setdefault("temperature", 1.0)
+    return AskOptions(**chosen), _settings(given)
+
+
+def _settings(given: dict[str, Any]) -> GatewaySettings:
+    from vsil_audit.gateway.limiter import Limits
+    from vsil_audit.gateway.meter import Budget
+    from vsil_audit.gateway.retry import RetryPolicy
+    from vsil_audit.gateway.settings import GatewaySettings
+
+    limits = {name: value for name in _LIMITS if (value := given.pop(name)) is not None}
+    budget = {name: value for name in _BUDGET if (value := given.pop(name)) is not None}
+    timeout = given.pop("timeout")
+    retry = RetryPolicy(timeout, max(timeout, RetryPolicy().total_timeout)) if timeout is not None else RetryPolicy()
+    return GatewaySettings(
+        base_url=given.pop("base_url"),
+        limits=Limits(**limits),
+        budget=Budget(**budget),
+        prices=given.pop("prices"),
+        cache=given.get("cache"),
+        retry=retry,
+    )
