@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import ClassVar
 
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Readiness, Unit
 from vsil_audit.detectors.chat import Ask, AskContext, AskOptions, Condition, Observation, Part, Question, Role, Subject
 from vsil_audit.detectors.llm_judge.canaries import canaries
 from vsil_audit.detectors.llm_judge.panel import panel_finding
 from vsil_audit.detectors.llm_judge.verdict import EXPLICIT, VALUES, LeakVerdict, read_leak
-from vsil_audit.detectors.structured import Unreadable, Verdict, ask_verdict, last_objects
+from vsil_audit.detectors.sight import BLIND, Sight
+from vsil_audit.detectors.structured import REPAIR, Unreadable, Verdict, ask_verdict
 from vsil_audit.gateway.messages import Message, Parameters, Request
 from vsil_audit.pair import Abstained, Finding, Json, Outcome, Pair, Scored
 from vsil_audit.prompts import fenced, nonce, prompt
@@ -57,11 +58,12 @@ class LlmJudge:
             "text may name what its image shows and be harmless."
         ),
     )
-    prompts: ClassVar[tuple[str, ...]] = (_TASK, _ITEM, "repair")
+    prompts: ClassVar[tuple[str, ...]] = (_TASK, _ITEM, REPAIR)
     examines: ClassVar[frozenset[Part]] = frozenset({Part.SET, Part.CANARY})
 
     def __init__(self) -> None:
         self._options = AskOptions()
+        self._sight = Sight()
 
     @classmethod
     def readiness(cls) -> Readiness:
@@ -83,7 +85,8 @@ class LlmJudge:
         why_not = _nothing_to_judge(subject)
         if why_not is not None:
             return [_observed(subject, model, 0, why_not) for model in models]
-        asked = [self._verdict(subject, model, sample, ask) for model in models for sample in range(self._samples)]
+        seeing = self._sight.guard(ask)
+        asked = [self._verdict(subject, model, sample, seeing) for model in models for sample in range(self._samples)]
         return await asyncio.gather(*asked)
 
     def finding(self, pair: Pair, observations: Sequence[Observation]) -> Finding:
@@ -102,16 +105,19 @@ class LlmJudge:
             parameters=Parameters(temperature=self._options.temperature, max_tokens=MOST_ANSWER_TOKENS),
             sample=sample,
         )
-        read = partial(read_leak, text=subject.pair.text, planted=_planted(request))
-        said = await ask_verdict(ask, model, Question(request, _TYPICAL), read, mark)
+        read = partial(read_leak, text=subject.pair.text)
+        # the examples of the task are quoted too: a judge that gives one of them back has judged nothing
+        quoted = [message.text for message in request.messages]
+        said = await ask_verdict(ask, model, Question(request, _TYPICAL), read, mark, quoted=quoted)
         if isinstance(said, Unreadable):
-            return _observed(subject, model, sample, said.failure, said)
+            outcome = Abstained(BLIND) if said.failure.detail == BLIND else said.failure
+            return _observed(subject, model, sample, outcome, said)
         return _observed(subject, model, sample, Scored(VALUES[said.value.reveals]), said)
 
 
 def _nothing_to_judge(subject: Subject) -> Abstained | None:
     if not subject.pair.text.strip():
-        return Abstained("empty query")
+        return Abstained("the query is empty")
     if not subject.images and not any(_descriptions(subject.pair)):
         return Abstained("no image and no description")
     return None
@@ -137,17 +143,6 @@ def _descriptions(pair: Pair) -> Iterator[tuple[str, str]]:
     for tag, text in (("description", pair.description), ("key_phrase", pair.key_phrase)):
         if text is not None and text.strip():
             yield tag, text
-
-
-def _planted(request: Request) -> list[Mapping[str, Any]]:
-    """JSON objects that stand in the question."""
-    task, item = request.messages
-    return [*_examples(task.text), *last_objects(item.text)]
-
-
-@lru_cache(maxsize=4)
-def _examples(task: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple(last_objects(task))
 
 
 def _observed(

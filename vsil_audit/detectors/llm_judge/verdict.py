@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -39,14 +39,8 @@ class LeakVerdict:
     confidence: float
 
 
-def read_leak(found: Mapping[str, Any], text: str, planted: Collection[Mapping[str, Any]]) -> LeakVerdict:
-    """The verdict in a JSON object, about `text`. For `structured.ask_verdict`, whose errors it raises.
-
-    `planted`: JSON objects that stand in the question (examples, or a verdict that a dataset carries). One of them
-    given back is not the judge's own.
-    """
-    if found in planted:
-        raise ValueError("this verdict stood in the question already")
+def read_leak(found: Mapping[str, Any], text: str) -> LeakVerdict:
+    """The verdict in a JSON object, about `text`. Raises what `structured.ask_verdict` wants of a reader."""
     reveals = on_menu(found["reveals"], _LABELS, "reveals")
     kind = "" if found["kind"] is None else on_menu(found["kind"], _KINDS, "kind")
     _words(found["reasons"], "reasons")
