@@ -6,24 +6,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vsil_audit.audit import Audit, compare, load, scan, scan_views
+    from vsil_audit.audit import Audit, compare, load, plan, scan, scan_views
+    from vsil_audit.detectors.chat import AskOptions
+    from vsil_audit.gateway.settings import GatewaySettings
     from vsil_audit.inspection import inspect
     from vsil_audit.runs.plan import ScanOptions
     from vsil_audit.sources.base import ColumnMapping, SourceOptions
 
 _HOMES = {
+    "AskOptions": "vsil_audit.detectors.chat",
     "Audit": "vsil_audit.audit",
     "ColumnMapping": "vsil_audit.sources.base",
+    "GatewaySettings": "vsil_audit.gateway.settings",
     "ScanOptions": "vsil_audit.runs.plan",
     "SourceOptions": "vsil_audit.sources.base",
     "compare": "vsil_audit.audit",
     "inspect": "vsil_audit.inspection",
     "load": "vsil_audit.audit",
+    "plan": "vsil_audit.audit",
     "scan": "vsil_audit.audit",
     "scan_views": "vsil_audit.audit",
 }
 
-__all__ = ["Audit", "ColumnMapping", "ScanOptions", "SourceOptions", "compare", "inspect", "load", "scan", "scan_views"]
+__all__ = [
+    "AskOptions",
+    "Audit",
+    "ColumnMapping",
+    "GatewaySettings",
+    "ScanOptions",
+    "SourceOptions",
+    "compare",
+    "inspect",
+    "load",
+    "plan",
+    "scan",
+    "scan_views",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,15 @@
-"""The Python API: load, inspect, scan and compare benchmarks; the command line is a thin layer over it."""
+"""The Python API: load, inspect, plan, scan and compare benchmarks; the command line is a thin layer over it."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.runs.execute import execute
+from vsil_audit.runs.execute import execute, read_pairs
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vsil_audit.reporting.compare import Comparison
+    from vsil_audit.runs.costing import CostPlan
 
 _COUNT_TABLES_UP_TO = 64 << 20
 
@@ -133,6 +135,34 @@ def scan_views(
         )
         for name in names
     ]
+
+
+def plan(
+    path: str | Path,
+    *,
+    source_options: SourceOptions | None = None,
+    options: ScanOptions | None = None,
+    view: str | None = None,
+    pilot: int = 0,
+    progress: Progress | None = None,
+) -> CostPlan:
+    """What a scan with these options would ask of models, and what that would cost; nothing is spent.
+
+    Reads the benchmark and opens its images. `pilot`: ask about so many pairs after all, so that tokens are learnt from
+    answers (which the scan then finds in the cache) instead of guessed.
+    """
+    from vsil_audit.runs.costing import cost_of
+
+    reading = source_options or SourceOptions()
+    if view is not None:
+        reading = replace(reading, view=view)
+    source = load(path, options=reading)
+    listening = progress or Silent()
+    with tempfile.TemporaryDirectory(prefix="vsil-audit-plan-") as folder:
+        chosen = replace(options or ScanOptions(), output=Path(folder))
+        scan_plan = replace(plan_scan(source, dataset_name(path, source), chosen), detectors=())
+        read_pairs(scan_plan, RunFolder(Path(folder)), listening)
+        return cost_of(scan_plan, RunFolder(Path(folder)), listening, pilot)
 
 
 def compare(runs: Sequence[str | Path | Audit]) -> Comparison:

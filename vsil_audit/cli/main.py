@@ -15,6 +15,7 @@ from vsil_audit.errors import ExitCode, VsilAuditError
 _COMMANDS = MappingProxyType(
     {
         "scan": "Scan a benchmark with every detector that is ready here.",
+        "plan": "Show what a scan would ask of models, and what it would cost.",
         "inspect": "Show what is there and how it would be read; nothing is scored.",
         "report": "Write the reports of a run folder again.",
         "compare": "Put two or more audits side by side.",

@@ -12,7 +12,7 @@ import click
 
 from vsil_audit.cli.asking_options import asking, asking_options
 from vsil_audit.cli.reading_options import reading_options, source_options
-from vsil_audit.errors import ExitCode
+from vsil_audit.errors import ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +58,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a sentence-transformers model, for similarity in description_overlap (extra [text]).",
 )
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--junit", is_flag=True, help="Also write junit.xml into the run folder.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
 def command(path: str, **given: Any) -> int:
@@ -80,7 +81,10 @@ def command(path: str, **given: Any) -> int:
     thresholds = [parse_threshold(text) for text in given.pop("fail_on")]
     reading = source_options(given)
     shown = _Shown(given.pop("quiet"), given.pop("junit"), given.pop("min_coverage"), thresholds)
+    sure = given.pop("yes")
     options = _scan_options(given, reading)
+    if not sure:
+        _agree(path, reading, options)
     audits = _run(path, reading, options, quiet=shown.quiet)
     return shown.show(audits)
 
@@ -91,6 +95,31 @@ def _scan_options(given: dict[str, Any], reading: SourceOptions) -> ScanOptions:
     ask, gateway = asking(given)
     given = {name: value for name, value in given.items() if value is not None}
     return replace(ScanOptions(), allow_remote=reading.allow_remote, ask=ask, gateway=gateway, **given)
+
+
+def _agree(path: str, reading: SourceOptions, options: ScanOptions) -> None:
+    """Before money is spent: show how much, and ask. Raises ConfigurationError when the answer is no, or cannot be."""
+    from vsil_audit.gateway.opening import is_billed
+
+    asked = (*options.ask.targets, *options.ask.judges, *options.ask.response_judges)
+    if not any(is_billed(model, options.gateway.for_model(model)["base_url"]) for model in asked):
+        return
+    from rich.console import Console
+
+    from vsil_audit.audit import plan
+    from vsil_audit.cli.progress import progress_on
+    from vsil_audit.reporting.plan_view import plan_view
+
+    console = Console(stderr=True)
+    with progress_on(console, quiet=False) as progress:
+        costs = plan(path, source_options=reading, options=options, progress=progress)
+    if not costs.costs_money:
+        return
+    console.print(plan_view(costs))
+    if not sys.stdin.isatty():
+        raise ConfigurationError("this scan costs money, and nobody is there to agree", "Give --yes to go on.")
+    if not click.confirm("Go on?", err=True):
+        raise ConfigurationError("nothing was asked, and nothing spent", "--max-cost and --max-calls set a limit.")
 
 
 def _run(path: str, reading: SourceOptions, options: ScanOptions, *, quiet: bool) -> list[Audit]:

@@ -158,14 +158,15 @@ class AnswerCache:
         )
         return [ModelShare(*row) for row in rows]
 
-    def entries(self, model: str | None = None) -> Iterator[Kept]:
-        """Everything kept (of `PROVIDER/MODEL`), oldest first."""
+    def entries(self, model: str | None = None, newest: int | None = None) -> Iterator[Kept]:
+        """Everything kept (of `PROVIDER/MODEL`), oldest first; or so many of the newest, newest first."""
         if self._connection is None:
             return
         where, values = _where(model, None)
+        order = "ORDER BY rowid" if newest is None else "ORDER BY rowid DESC LIMIT ?"
         rows = self._connection.execute(
-            f"SELECT key, provider, model, request, status, body, seconds, created FROM answers{where} ORDER BY rowid",  # noqa: S608 - fixed words
-            values,
+            f"SELECT key, provider, model, request, status, body, seconds, created FROM answers{where} {order}",  # noqa: S608 - fixed words
+            values if newest is None else (*values, newest),
         )
         for key, provider, name, request, status, body, seconds, created in rows:
             yield Kept(bytes(key), provider, name, request, Reply(body, status), seconds, created)

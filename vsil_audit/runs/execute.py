@@ -41,7 +41,7 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
             return folder
         started = time.monotonic()
         try:
-            n_batches = _read(plan, folder, progress)
+            n_batches = read_pairs(plan, folder, progress)
             n_pairs = sum(map(folder.n_pairs, range(n_batches)))
             manifest = manifest.model_copy(update={"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches})
             folder.write_manifest(manifest)
@@ -59,7 +59,8 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
         return folder
 
 
-def _read(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
+def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
+    """The first stage: pairs and the facts of their images, into the folder; returns how many batches there are."""
     options = plan.options
     with FeatureStore(options.cache / "features.sqlite" if options.cache else None) as store:
         for warning in store.warnings:

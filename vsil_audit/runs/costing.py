@@ -1,0 +1,279 @@
+"""What a scan would ask, before anything is spent: the run's own detectors over the run's own subjects, rehearsed.
+
+Every question is made as the scan will make it, so that calls are counted, not guessed; typical answers stand in for
+the models', so that follow-ups (a judge of the response) are counted too. What cannot be foreseen are repair turns and
+retries. Tokens are expected from kept answers of the same kind where there are any (`gateway.token_scale`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+
+from vsil_audit.detectors.chat import AskContext, ChatDetector, Part, Question, Subject
+from vsil_audit.errors import ConfigurationError, MissingDependencyError
+from vsil_audit.gateway import Answer, CallFailure, Finish, Gateway, GatewayThread, Price, Reply, Request
+from vsil_audit.gateway.cache import AnswerCache
+from vsil_audit.gateway.cache_key import KeyWriter, digest
+from vsil_audit.gateway.opening import open_gateway, open_provider
+from vsil_audit.gateway.prices import FREE
+from vsil_audit.gateway.token_scale import TokenScale
+from vsil_audit.pair import Json
+from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.plan import ScanPlan
+from vsil_audit.runs.progress import Progress
+from vsil_audit.runs.subjects import Subjects
+
+_KEYS_A_LOOK = 512
+
+
+@dataclass(slots=True)
+class ModelCost:
+    """One model in one detector. `calls`: those to be paid for; `cached`: answers that are kept already, or asked twice
+    in the run. Tokens and seconds are expected values, `most_output_tokens` the bound that `max_tokens` sets. `learnt`:
+    calls whose tokens rest on kept answers of their kind; the others are guesses."""
+
+    detector: str
+    model: str
+    price: Price | None
+    calls: int = 0
+    cached: int = 0
+    learnt: int = 0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    most_output_tokens: float = 0.0
+    call_seconds: float = 0.0
+    timed: int = 0
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars expected; None where the price is not known."""
+        return self.price.cost(round(self.input_tokens), round(self.output_tokens)) if self.price else None
+
+    @property
+    def most_cost(self) -> float | None:
+        """US dollars if every answer were as long as `max_tokens` lets it be."""
+        return self.price.cost(round(self.input_tokens), round(self.most_output_tokens)) if self.price else None
+
+    def seconds(self, concurrency: int) -> float | None:
+        """Wall time with so many calls in flight; None where nothing is known of its speed."""
+        if not self.calls:
+            return 0.0
+        return self.call_seconds / self.timed * self.calls / concurrency if self.timed else None
+
+
+@dataclass(slots=True)
+class CostPlan:
+    """What a scan would ask and spend. `subjects`: pairs of the set, of the control, and canaries, by part."""
+
+    rows: list[ModelCost] = field(default_factory=list)
+    subjects: dict[str, int] = field(default_factory=dict)
+    concurrency: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        return sum(row.calls for row in self.rows)
+
+    @property
+    def costs_money(self) -> bool:
+        """Whether anything in it is billed, or may be."""
+        return any(row.calls and (row.price is None or row.price is not FREE) for row in self.rows)
+
+    @property
+    def cost(self) -> float | None:
+        return _total(row.cost for row in self.rows if row.calls)
+
+    @property
+    def most_cost(self) -> float | None:
+        return _total(row.most_cost for row in self.rows if row.calls)
+
+    @property
+    def seconds(self) -> float | None:
+        """Detectors run one after the other; within one, the slowest model decides."""
+        by_detector = itertools.groupby(self.rows, key=lambda row: row.detector)
+        slowest = [[row.seconds(self.concurrency) for row in rows] for _, rows in by_detector]
+        return _total(_longest(times) for times in slowest)
+
+
+def cost_of(plan: ScanPlan, folder: RunFolder, progress: Progress, pilot: int = 0) -> CostPlan:
+    """Rehearse the plan's chat detectors over a folder whose pairs have been read.
+
+    `pilot`: so many pairs are really asked about first (their answers are kept for the scan), so that tokens are
+    learnt, not guessed. Raises what `ask_models` raises for those.
+    """
+    settings, subjects = plan.options.gateway, Subjects(plan, folder)
+    costs = CostPlan(concurrency=settings.limits.max_concurrency)
+    rehearsals = [_Rehearsal(plan, folder, subjects, detector) for detector in plan.chat_detectors]
+    with closing(settings.open_cache()) as cache, GatewayThread() as thread:
+        if pilot:
+            for rehearsal in rehearsals:
+                progress.stage(f"Asking for {rehearsal.name} about a few pairs", None, "pairs")
+                rehearsal.pilot(pilot, thread, cache)
+        counters = {model: _Counter(model, plan, cache) for model in _models(plan)}
+        costs.notes += [counter.note for counter in counters.values() if counter.note]
+        for rehearsal in rehearsals:
+            progress.stage(f"Rehearsing {rehearsal.name}", rehearsal.total, "subjects")
+            rows = {m: ModelCost(rehearsal.name, m, counters[m].price) for m in rehearsal.models}
+            asked = {m: _Asked(counters[m], row) for m, row in rows.items()}
+            for subjects_at_once in rehearsal.subjects():
+                thread.carry_out(rehearsal.count(subjects_at_once, asked))
+                progress.advance(len(subjects_at_once))
+            costs.rows += [asking.finished() for asking in asked.values()]
+            for part, count in rehearsal.parts.items():
+                costs.subjects[part] = max(costs.subjects.get(part, 0), count)
+    return costs
+
+
+def _models(plan: ScanPlan) -> list[str]:
+    return list(dict.fromkeys(model for d in plan.chat_detectors for model in d.models(plan.options.ask)))
+
+
+class _Rehearsal:
+    """One detector and all that it would be shown."""
+
+    def __init__(self, plan: ScanPlan, folder: RunFolder, subjects: Subjects, detector: type[ChatDetector]) -> None:
+        n_pairs = sum(map(folder.n_pairs, range(folder.n_batches())))
+        self.name, self.models = detector.spec.name, detector.models(plan.options.ask)
+        self._plan, self._folder, self._subjects = plan, folder, subjects
+        self._detector = detector()
+        self._detector.prepare(AskContext(plan.options.ask, n_pairs))
+        canaries = subjects.canaries(self._detector, n_pairs)
+        self._planted = list(itertools.chain.from_iterable(canaries.values()))
+        self._control = subjects.control() if Part.CONTROL in detector.examines and n_pairs else []
+        self.parts = {"set": n_pairs, "canary": len(self._planted), "control": len(self._control)}
+        self.total = sum(self.parts.values())
+
+    def pilot(self, pairs: int, thread: GatewayThread, cache: AnswerCache) -> None:
+        """Ask about a few pairs, spread over the set, for real. Raises NoProviderError, BudgetReachedError."""
+        settings = self._plan.options.gateway
+        meter = settings.meter()
+
+        def made(model: str) -> Gateway:
+            return open_gateway(model, **settings.for_model(model), cache=cache, meter=meter)
+
+        gateways = {model: thread.open(partial(made, model)).gateway for model in self.models}
+
+        async def ask(model: str, question: Question) -> Answer | CallFailure:
+            return await gateways[model].ask(question.request)
+
+        async def all_of(chosen: Sequence[Subject]) -> None:
+            await asyncio.gather(*(self._detector.examine(subject, ask) for subject in chosen))
+
+        step = max(1, self.parts["set"] // pairs)
+        of_set = itertools.chain.from_iterable(self._of_set())
+        thread.carry_out(all_of(list(itertools.islice(of_set, 0, pairs * step, step))))
+        for gateway in gateways.values():
+            gateway.check()
+
+    def subjects(self) -> Iterator[Sequence[Subject]]:
+        """All that it would be shown, batch by batch."""
+        yield from self._of_set()
+        yield [*self._planted, *self._control]
+
+    async def count(self, subjects: Sequence[Subject], asked: Mapping[str, _Asked]) -> None:
+        """Count every question about them."""
+
+        async def ask(model: str, question: Question) -> Answer:
+            return asked[model].take(question)
+
+        for subject in subjects:
+            await self._detector.examine(subject, ask)
+
+    def _of_set(self) -> Iterator[list[Subject]]:
+        return map(self._subjects.of_batch, range(self._folder.n_batches()))
+
+
+class _Counter:
+    """What is known of a model before it is asked: its price, its kept answers, how long they were."""
+
+    def __init__(self, model: str, plan: ScanPlan, cache: AnswerCache) -> None:
+        self.cache, self.note = cache, ""
+        self.seen: set[bytes] = set()
+        self.keys: KeyWriter | None = None
+        self.scale, self.price = TokenScale(), None
+        settings = plan.options.gateway
+        try:
+            provider = open_provider(model, settings.for_model(model)["base_url"])
+        except (ConfigurationError, MissingDependencyError) as error:
+            self.note = f"{error.message} Kept answers of {model} could not be looked for. {error.remedy}"
+            provider_name, _, name = model.partition("/")
+            self.price = settings.price_table().price(provider_name, name)
+            return
+        self.keys = KeyWriter(provider)
+        self.scale = TokenScale.of(cache, provider.name, provider.model)
+        self.price = settings.price_table().price(provider.name, provider.model) or (None if provider.billed else FREE)
+
+
+class _Asked:
+    """Counts the questions to one model in one detector."""
+
+    def __init__(self, counter: _Counter, row: ModelCost) -> None:
+        self._counter, self._row = counter, row
+        self._waiting: dict[bytes, tuple[str, Question]] = {}
+
+    def take(self, question: Question) -> Answer:
+        """Count it, and give the answer that one expects."""
+        keys = self._counter.keys or _ANYBODY
+        canonical = keys.canonical(question.request)
+        key = digest(canonical)
+        if key in self._counter.seen:
+            self._row.cached += 1
+        else:
+            self._counter.seen.add(key)
+            self._waiting[key] = (canonical, question)
+            if len(self._waiting) >= _KEYS_A_LOOK:
+                self._look()
+        return Answer(question.typical_answer, Finish.STOP)
+
+    def finished(self) -> ModelCost:
+        self._look()
+        return self._row
+
+    def _look(self) -> None:
+        kept = self._counter.cache.get(list(self._waiting)) if self._counter.keys else {}
+        row = self._row
+        for key, (canonical, question) in self._waiting.items():
+            if key in kept:
+                row.cached += 1
+                continue
+            most = question.request.parameters.max_tokens
+            tokens = self._counter.scale.expect(canonical, question.typical_answer, most)
+            row.calls += 1
+            row.learnt += tokens.answers > 0
+            row.input_tokens += tokens.input
+            row.output_tokens += tokens.output
+            row.most_output_tokens += most
+            if tokens.seconds is not None:
+                row.call_seconds += tokens.seconds
+                row.timed += 1
+        self._waiting.clear()
+
+
+class _Nobody:
+    """Stands in for a provider that cannot be opened here, so that equal questions are still told."""
+
+    name, model, billed = "", "", False
+    identity: Mapping[str, Json] = MappingProxyType({})
+
+    async def complete(self, request: Request, timeout: float) -> Reply:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
+
+
+_ANYBODY = KeyWriter(_Nobody())
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    found = list(values)
+    return None if any(value is None for value in found) else sum(value for value in found if value is not None)
+
+
+def _longest(values: Sequence[float | None]) -> float | None:
+    return None if any(value is None for value in values) else max((v for v in values if v is not None), default=0.0)
