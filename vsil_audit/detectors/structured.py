@@ -1,14 +1,22 @@
-"""A verdict out of a judge's answer: JSON where the judge gave it, read leniently; one repair turn; else a failure."""
+"""A verdict out of a judge's answer: JSON where the judge gave it, read leniently; one repair turn; else a failure.
+
+Lenient in notation (code fences, thoughts or text before the object, single quotes, trailing commas, the case of a
+choice), strict in meaning. Not read as a verdict, however clear it seems: a choice that is not on the menu; a sentence
+of prose ("I would call this unsafe", "Verdict: unsafe" below an explanation), since it may as well be quoted or denied;
+an object that the judged text itself holds; anything in an answer that repeats the nonce of the fences. A whole answer
+in another known form, such as one bare word, counts only where the detector says how (`bare`).
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from vsil_audit.detectors.chat import Ask, Question
+from vsil_audit.detectors.json_answer import last_object, said
+from vsil_audit.detectors.json_answer import last_objects as last_objects  # for the readers of verdicts
 from vsil_audit.gateway.answers import Answer, CallFailure, Finish
 from vsil_audit.gateway.messages import Message
 from vsil_audit.pair import Failed
@@ -25,9 +33,18 @@ COPIED = "copied_input"
 TRUNCATED = "truncated"
 EMPTY = "empty_answer"
 BLOCKED = "blocked"
-_MOST_CHARACTERS = 100_000
-_TRAILING_COMMA = re.compile(r",\s*([}\]])")
-_DECODER = json.JSONDecoder(strict=False)
+REFUSED = "judge_refused"
+
+Bare: TypeAlias = Callable[[str], "Mapping[str, Any] | None"]
+"""Turns a whole answer that is no JSON into the object that it stands for; None when it stands for none."""
+
+_FINAL = frozenset({BLOCKED, COPIED})
+_AROUND_A_CHOICE = " \t\r\n.*`\"'"
+_DECLINES = re.compile(
+    r"\W*(?:(?:i['’]m|i am|we['’]re) (?:\w+ ){0,2}(?:sorry|unable|not able)\b|sorry\b|my apologies\b|i apologi[sz]e\b"
+    r"|as an ai\b|i (?:can['’]?t|cannot|can not|won['’]t|will not|must decline)\b)",
+    re.IGNORECASE,
+)
 
 
 class OffMenuError(ValueError):
@@ -52,43 +69,69 @@ class Unreadable:
 
 
 async def ask_verdict(
-    ask: Ask, model: str, question: Question, read: Callable[[Mapping[str, Any]], T], mark: str
+    ask: Ask,
+    model: str,
+    question: Question,
+    read: Callable[[Mapping[str, Any]], T],
+    mark: str,
+    *,
+    quoted: Sequence[str] = (),
+    bare: Bare | None = None,
 ) -> Verdict[T] | Unreadable:
     """Ask, read the last JSON object of the answer with `read`, and ask once more where that fails.
 
     `read` raises OffMenuError for a value that was not among the choices, and KeyError, TypeError or ValueError for
     what is missing or of another type. `mark` is the nonce of the question's fences: an answer that holds it copies its
-    input, and no verdict in it is the judge's own.
+    input, and no verdict in it is the judge's own. `quoted`: the texts between those fences; an object that stands in
+    one of them is a quotation, no verdict.
     """
     first = await ask(model, question)
     if isinstance(first, CallFailure):
         return Unreadable(failed_call(first))
-    found = read_verdict(first, read, mark)
+    found = read_verdict(first, read, mark, quoted=quoted, bare=bare)
     if not isinstance(found, Failed):
         return Verdict(found, first)
-    if found.kind in (BLOCKED, COPIED):
+    if found.kind in _FINAL:
         return Unreadable(found, first)
     second = await ask(model, _repair(question, first))
     if isinstance(second, CallFailure):
         return Unreadable(found, first)
-    again = read_verdict(second, read, mark)
+    again = read_verdict(second, read, mark, quoted=quoted, bare=bare)
     return Unreadable(again, second) if isinstance(again, Failed) else Verdict(again, second, repaired=True)
 
 
-def read_verdict(answer: Answer, read: Callable[[Mapping[str, Any]], T], mark: str) -> T | Failed:
-    """The verdict in an answer, or why there is none. The last object that can be read counts."""
+def read_verdict(
+    answer: Answer,
+    read: Callable[[Mapping[str, Any]], T],
+    mark: str,
+    *,
+    quoted: Sequence[str] = (),
+    bare: Bare | None = None,
+) -> T | Failed:
+    """The verdict in an answer, or why there is none."""
     if answer.finish in (Finish.BLOCKED, Finish.CONTENT_FILTER):
         return Failed(BLOCKED, "the provider's filter stopped the judge's answer")
-    if not answer.text.strip():
-        return Failed(EMPTY, "the judge said nothing")
-    if mark and mark in answer.text:
+    if answer.refusal is not None:
+        return Failed(REFUSED, "the judge refused to judge")
+    text = said(answer.text)
+    if mark and mark in text:
         return Failed(COPIED, "the judge copied its input")
-    problem: T | Failed = Failed(MALFORMED, "no JSON object in the answer")
-    for found in last_objects(answer.text):
-        problem = _read_object(found, read)
-        if not (isinstance(problem, Failed) and problem.kind == MALFORMED):
-            return problem
-    return Failed(TRUNCATED, "the answer was cut before its verdict") if answer.truncated else problem
+    found = last_object(text)
+    if found is not None and any(found in last_objects(one) for one in quoted if "{" in one):
+        return Failed(COPIED, "the judge copied an object that stands in its input")
+    if found is None and bare is not None and not any(text.strip() == one.strip() for one in quoted):
+        found = bare(text.strip())
+    return _no_object(answer, text) if found is None else _read_object(found, read)
+
+
+def _no_object(answer: Answer, text: str) -> Failed:
+    if answer.truncated:
+        return Failed(TRUNCATED, "the answer was cut before its verdict")
+    if not text.strip():
+        return Failed(EMPTY, "the judge said nothing")
+    if _DECLINES.match(text):
+        return Failed(REFUSED, "the judge refused to judge")
+    return Failed(MALFORMED, "no JSON object that can be read in the answer")
 
 
 def _read_object(found: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> T | Failed:
@@ -96,32 +139,17 @@ def _read_object(found: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T
         return read(found)
     except OffMenuError as error:
         return Failed(OFF_MENU, str(error))
-    except (KeyError, TypeError, ValueError) as error:
-        return Failed(MALFORMED, f"the JSON lacks something: {error}")
-
-
-def last_objects(text: str) -> Iterator[Mapping[str, Any]]:
-    """JSON objects of a text, the last one first; those inside another object are not told. Tolerates code fences, text
-    around, line breaks in strings and trailing commas."""
-    found: list[Mapping[str, Any]] = []
-    cleaned = _TRAILING_COMMA.sub(r"\1", text[-_MOST_CHARACTERS:])
-    position = cleaned.find("{")
-    while position >= 0:
-        try:
-            value, end = _DECODER.raw_decode(cleaned, position)
-        except (json.JSONDecodeError, RecursionError):
-            end = position + 1
-        else:
-            found.append(value)
-        position = cleaned.find("{", end)
-    yield from reversed(found)
+    except KeyError as error:
+        return Failed(MALFORMED, f"the JSON lacks {error}")
+    except (TypeError, ValueError) as error:
+        return Failed(MALFORMED, f"the JSON is not as asked for: {error}")
 
 
 def on_menu(value: Any, menu: Mapping[str, T], what: str) -> T:
     """The choice that `value` names, whatever its case. Raises OffMenuError, or TypeError for what is no text."""
     if not isinstance(value, str):
         raise TypeError(f"{what} is no text")
-    chosen = menu.get(value.strip().strip(".").casefold())
+    chosen = menu.get(value.strip(_AROUND_A_CHOICE).casefold())
     if chosen is None:
         raise OffMenuError(f"{what} {value.strip()[:40]!r} is not one of {', '.join(menu)}")
     return chosen
