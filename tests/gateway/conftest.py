@@ -1,16 +1,24 @@
-"""Real servers on loopback, and a clock that runs as fast as the test."""
+"""Real servers on loopback, small models with random weights, and a clock that runs as fast as the test."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
+from PIL import Image
+from tiny_models import save_tiny_llama, save_tiny_llava
+
+from vsil_audit.gateway import ImagePart, Request
+from vsil_audit.gateway.local import LocalProvider
+from vsil_audit.gateway.provider import Reply
 
 Result = TypeVar("Result")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -102,3 +110,53 @@ def asked() -> Callable[[web.Request], Awaitable[str]]:
         return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def local_models() -> None:
+    """Skips what needs torch and transformers where they are not installed."""
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package, reason="models in this process need the extra [local]")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(local_models: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model for text alone."""
+    return save_tiny_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_llava(local_models: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that sees."""
+    return save_tiny_llava(tmp_path_factory.mktemp("models") / "tiny-llava")
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[[str], ImagePart]:
+    """A small image of one colour."""
+
+    def paint(color: str) -> ImagePart:
+        target = io.BytesIO()
+        Image.new("RGB", (60, 40), color).save(target, "PNG")
+        return ImagePart.of_bytes(target.getvalue(), f"{color}.png")
+
+    return paint
+
+
+@pytest.fixture
+def ask_at_once() -> Callable[..., list[Any]]:
+    """`ask_at_once(folder, requests)`: asks them all together; each one's completion, parsed, or its AttemptError."""
+
+    async def ask(folder: Path, requests: Sequence[Request], batch_size: int, timeout: float) -> list[Any]:
+        provider = LocalProvider(str(folder), batch_size)
+        try:
+            asked = (provider.complete(request, timeout) for request in requests)
+            outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            await provider.close()
+        return [json.loads(outcome.body) if isinstance(outcome, Reply) else outcome for outcome in outcomes]
+
+    def run(folder: Path, requests: Sequence[Request], *, batch_size: int = 32, timeout: float = 60.0) -> list[Any]:
+        return asyncio.run(ask(folder, requests, batch_size, timeout))
+
+    return run

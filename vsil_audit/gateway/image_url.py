@@ -12,7 +12,7 @@ from PIL import Image
 
 from vsil_audit.features.facts import ImageError
 from vsil_audit.gateway.messages import ImagePart
-from vsil_audit.images import ImageLimits, decode
+from vsil_audit.images import DecodedImage, ImageLimits, decode
 
 _MOST_PNG_BYTES = 1_500_000
 _JPEG_QUALITY = 90
@@ -25,6 +25,15 @@ def data_url(part: ImagePart, limits: ImageLimits | None = None) -> str | ImageE
     It is encoded anew, without metadata: JPEG (quality 90) for photographs, PNG for the rest unless that is larger than
     1.5 MB. Raises nothing for what a dataset may hold.
     """
+    prepared = prepare(part, limits)
+    if isinstance(prepared, ImageError):
+        return prepared
+    return _encode(prepared.pixels, lossy=prepared.header.format in _LOSSY)
+
+
+def prepare(part: ImagePart, limits: ImageLimits | None = None) -> DecodedImage | ImageError:
+    """The image as models get it before it is encoded: upright, RGB, its longer side at most `part.max_side` pixels
+    (Lanczos). Raises nothing for what a dataset may hold."""
     data = part.read()
     if isinstance(data, ImageError):
         return data
@@ -38,7 +47,7 @@ def data_url(part: ImagePart, limits: ImageLimits | None = None) -> str | ImageE
         share = part.max_side / max(pixels.size)
         size = (max(1, round(pixels.width * share)), max(1, round(pixels.height * share)))
         pixels = pixels.resize(size, Image.Resampling.LANCZOS)
-    return _encode(pixels, lossy=decoded.header.format in _LOSSY)
+    return DecodedImage(decoded.header, pixels)
 
 
 def _encode(pixels: Image.Image, *, lossy: bool) -> str:
