@@ -25,6 +25,7 @@ def said(text: str, quote: str) -> str | None:
         ("red kite", "Red KITE"),
         ("  Fly a\tRED kite\n", "fly\na Red KITE"),
         ("kite in", "KITE\u00a0in"),
+        ("i fly", "I  fly"),
         ("STRASSE", "Straße"),
         ('"cafe\u0301 straße"', "“Café Straße”"),
         ("kite–shop", "kite-shop"),
@@ -52,6 +53,7 @@ def test_a_whole_word_comes_before_a_part_of_one() -> None:
     text = "Start the art class"
     assert Quotable(text).find("art") == (10, 13)
     assert Quotable("two kites").find("kite") == (4, 8), "part of a word is better than nothing"
+    assert Quotable("kites and kiteboards").find("kite") == (0, 4)
     assert said("请问怎么修理风筝", "风筝") == "风筝"
 
 
