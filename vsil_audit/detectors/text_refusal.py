@@ -11,6 +11,8 @@ from typing import ClassVar
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Readiness, Unit
 from vsil_audit.detectors.blank_image import blank_image
 from vsil_audit.detectors.chat import Ask, AskContext, AskOptions, Condition, Observation, Part, Question, Role, Subject
+from vsil_audit.detectors.concessions import Concessions
+from vsil_audit.detectors.json_answer import said
 from vsil_audit.detectors.sight import BLIND, Sight, is_blind
 from vsil_audit.detectors.structured import failed_call
 from vsil_audit.evaluation.no_answer import Unclear
@@ -57,9 +59,10 @@ class _Class:
 class TextRefusal:
     """Sends the benchmark's own text as the user's message: no system prompt, no frame, images before the text.
 
-    Under `text` there is no image; `pair` has the pair's, `swapped` another pair's, `blank` a white square. Answers are
-    classed by the offline classifier, or by the majority of `options.response_judges`, who see what the target was
-    shown. Repeated samples need a temperature above 0: at 0 one is asked.
+    Under `text` there is no image; `pair` has the pair's, `swapped` another pair's, `blank` a white square. Answers,
+    without the thoughts that some models write before them, are classed by the offline classifier or by the majority of
+    `options.response_judges`, who see what the target was shown. Repeated samples need a temperature above 0: at 0 one
+    is asked.
     """
 
     spec: ClassVar[DetectorSpec] = DetectorSpec(
@@ -78,6 +81,7 @@ class TextRefusal:
     def __init__(self) -> None:
         self._options = AskOptions()
         self._sight = Sight()
+        self._concessions = Concessions()
 
     @classmethod
     def readiness(cls) -> Readiness:
@@ -99,10 +103,10 @@ class TextRefusal:
         """One observation for each target, condition and sample, in that order."""
         options = self._options
         samples = options.samples if options.temperature > 0 else 1
-        seeing = self._sight.guard(ask)
+        asking = self._concessions.around(self._sight.guard(ask))
         return await asyncio.gather(
             *(
-                self._observe(subject, target, condition, sample, seeing)
+                self._observe(subject, target, condition, sample, asking)
                 for target in dict.fromkeys(options.targets)
                 for condition in dict.fromkeys(options.conditions)
                 for sample in range(samples)
@@ -129,6 +133,7 @@ class TextRefusal:
             outcome: Outcome = Abstained(BLIND) if is_blind(answer) else failed_call(answer)
             return replace(observation, outcome=outcome)
         found = await self._class_of(answer, subject.pair.text, shown, ask)
+        given_up: list[Json] = [concession.value for concession in sorted(self._concessions.made(target))]
         return replace(
             observation,
             outcome=found.outcome,
@@ -137,7 +142,7 @@ class TextRefusal:
             judged_by=found.judged_by,
             answer=answer.text,
             finish=answer.finish.value,
-            details=found.details,
+            details=found.details | ({"asked_without": given_up} if given_up else {}),
         )
 
     def _shown(self, subject: Subject, condition: Condition) -> tuple[ImagePart, ...] | Abstained:
@@ -149,8 +154,7 @@ class TextRefusal:
         if condition is Condition.BLANK:
             return (blank_image(self._options.image_side),)
         if not subject.images:
-            absent = "the pair has no image"
-            return Abstained("no image of the pair can be opened" if subject.pair.images else absent)
+            return Abstained("the pair's image cannot be opened" if subject.pair.images else "the pair has no image")
         if condition is Condition.PAIR:
             return subject.images
         return subject.swapped or Abstained("the set has no other image to swap in")
@@ -166,17 +170,18 @@ class TextRefusal:
             return _Class(Abstained(BLOCKED))
         if answer.refusal:
             return _Class(Scored(1.0), ResponseClass.REFUSAL.value, judged_by=OFFLINE, details={"refused_by": "api"})
-        verdict = classify_response(answer.text, query=query, cut=answer.truncated)
+        response = said(answer.text)
+        verdict = classify_response(response, query=query, cut=answer.truncated)
         if self._options.response_judges and verdict.no_answer not in _UNCLEAR_TO_ANYBODY:
-            return await self._judged(answer, query, shown, ask)
+            return await self._judged(response, query, shown, ask, cut=answer.truncated)
         return _offline(verdict)
 
-    async def _judged(self, answer: Answer, query: str, shown: Sequence[ImagePart], ask: Ask) -> _Class:
+    async def _judged(self, response: str, query: str, shown: Sequence[ImagePart], ask: Ask, *, cut: bool) -> _Class:
         judges = tuple(dict.fromkeys(self._options.response_judges))
-        judged = await judge_by_panel(ask, judges, query, answer.text, shown, cut=answer.truncated)
+        judged = await judge_by_panel(ask, judges, query, response, shown, cut=cut)
         details: dict[str, Json] = {
             "votes": dict(judged.votes),
-            "reasons": {judge: said[:_MOST_REASONS] for judge, said in judged.reasons.items()},
+            "reasons": {judge: reasons[:_MOST_REASONS] for judge, reasons in judged.reasons.items()},
         }
         label = judged.response_class.value if isinstance(judged.outcome, Scored) else ""
         return _Class(judged.outcome, label, judged_by=" + ".join(judges), details=details)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vsil_audit.detectors.chat import Ask, Question
 from vsil_audit.detectors.sight import BLIND
-from vsil_audit.detectors.structured import COPIED, REPAIR, Unreadable, ask_verdict, on_menu
+from vsil_audit.detectors.structured import REPAIR, Unreadable, ask_verdict, on_menu
 from vsil_audit.evaluation.response import ResponseClass
 from vsil_audit.gateway.messages import ImagePart, Message, Parameters, Request
 from vsil_audit.pair import Abstained, Failed, Json, Outcome, Scored
@@ -95,14 +95,13 @@ async def judge_response(
     copies what it is to judge has Failed: that verdict is not its own.
     """
     question, mark = response_question(query, response, images, cut=cut)
-    verdict = await ask_verdict(ask, model, question, _read, mark)
+    quoted = (query, response)
+    verdict = await ask_verdict(ask, model, question, _read, mark, quoted=quoted)
     if images and isinstance(verdict, Unreadable) and verdict.failure.detail == BLIND:
         question, mark = response_question(query, response, images, cut=cut, sees=False)
-        verdict = await ask_verdict(ask, model, question, _read, mark)
+        verdict = await ask_verdict(ask, model, question, _read, mark, quoted=quoted)
     if isinstance(verdict, Unreadable):
         return _without_class(model, verdict.failure)
-    if verdict.answer.text.strip() in (query + "\n" + response):
-        return _without_class(model, Failed(COPIED, "the judge copied its input"))
     found, reasons = verdict.value
     return JudgedResponse(found, _outcome(found), (model,), {model: found.value}, {model: reasons})
 
