@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from vsil_audit.detectors.chat import Observation
@@ -70,18 +70,13 @@ def _evidence(text: str, leaking: Sequence[Observation]) -> tuple[Evidence, ...]
     return tuple(Evidence(start, end, text[start:end][:_MOST_MATCHED], "text") for start, end in sorted(kept))
 
 
-def _spans(details: Mapping[str, Json], length: int) -> list[tuple[int, int]]:
+def _spans(details: Mapping[str, Json], length: int) -> Iterator[tuple[int, int]]:
+    """The places that an observation keeps, those that lie in a text of `length` characters."""
     listed = details.get("spans")
-    spans = [tuple(span) for span in listed if isinstance(span, list)] if isinstance(listed, list) else []
-    return [(s[0], s[1]) for s in spans if _is_place(s, length)]  # type: ignore[misc]  # _is_place: two integers
-
-
-def _is_place(span: tuple[Json, ...], length: int) -> bool:
-    match span:
-        case (int() as start, int() as end):
-            return 0 <= start < end <= length
-        case _:
-            return False
+    for span in listed if isinstance(listed, list) else ():
+        match span:
+            case [int(start), int(end)] if 0 <= start < end <= length:
+                yield start, end
 
 
 def _told(judges: Mapping[str, Sequence[Observation]], observations: Sequence[Observation]) -> Mapping[str, Json]:
