@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from vsil_audit.detectors.base import Batch, Detector, DetectorSpec, Lens, Need, Readiness, SetContext, Unit
+from vsil_audit.detectors.chat import ChatDetector
 from vsil_audit.features.facts import ImageError, ImageFacts, OcrLine
 from vsil_audit.pair import Evidence, Failed, Finding, ImageRef, Origin, Pair, Scored, Verdict
 from vsil_audit.runs.arrow import findings_from_table, findings_to_table
 
 Check: TypeAlias = Callable[[type[Detector]], None]
+AnyCheck: TypeAlias = "Callable[[type[Detector]], None] | Callable[[type[ChatDetector]], None]"
 
 HEAVY = ("torch", "sklearn", "onnxruntime", "rapidocr", "cv2", "transformers", "sentence_transformers", "pandas")
 _VERDICTS = {
@@ -41,12 +43,12 @@ _THINGS = ("kite", "ladder", "kettle", "bicycle", "lantern", "umbrella", "trumpe
 _PLACES = ("a garden", "the attic", "a bright kitchen")
 
 
-def name_of(check: Check) -> str:
+def name_of(check: AnyCheck) -> str:
     """A check's name, for test ids."""
     return getattr(check, "__name__", "check")
 
 
-def describes_itself(detector: type[Detector]) -> None:
+def describes_itself(detector: type[Detector] | type[ChatDetector]) -> None:
     """Its spec is complete."""
     spec = detector.spec
     assert isinstance(spec, DetectorSpec), "spec must be a DetectorSpec"
@@ -57,14 +59,14 @@ def describes_itself(detector: type[Detector]) -> None:
     assert all(isinstance(need, Need) for need in spec.needs), "needs holds Need members"
 
 
-def tells_its_readiness(detector: type[Detector]) -> None:
+def tells_its_readiness(detector: type[Detector] | type[ChatDetector]) -> None:
     """Readiness comes with a reason and a remedy when it is not given."""
     readiness = detector.readiness()
     assert isinstance(readiness, Readiness), "readiness() must return a Readiness"
     assert readiness.ready or (readiness.reason and readiness.remedy), "not ready: reason and remedy must be told"
 
 
-def loads_lightly(detector: type[Detector]) -> None:
+def loads_lightly(detector: type[Detector] | type[ChatDetector]) -> None:
     """Importing it and asking for its readiness imports no heavy library."""
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
@@ -99,7 +101,7 @@ def finds_well_formed_things(detector: type[Detector]) -> None:
         pairs = {pair.id: pair for batch in batches for pair in batch.pairs}
         scored, concluded = run(detector, batches)
         for finding in (*scored, *concluded):
-            _well_formed(finding, pairs.get(finding.pair_id or ""), detector.spec)
+            check_finding(finding, pairs.get(finding.pair_id or ""), detector.spec)
         stored = findings_from_table(findings_to_table([*scored, *concluded]))
         assert _plain(stored) == _plain([*scored, *concluded]), "findings change when they are stored"
 
@@ -251,7 +253,8 @@ def _context(batches: Sequence[Batch]) -> SetContext:
     return SetContext(lambda: iter(batches), n_pairs, list(range(n_pairs)))
 
 
-def _well_formed(finding: Finding, pair: Pair | None, spec: DetectorSpec) -> None:
+def check_finding(finding: Finding, pair: Pair | None, spec: DetectorSpec) -> None:
+    """It is its detector's own, finite, within the text, and says what its lens may say."""
     assert finding.detector == spec.name, f"the finding calls itself {finding.detector!r}"
     outcome = finding.outcome
     if isinstance(outcome, Scored):

@@ -25,6 +25,9 @@ BUILT_IN = MappingProxyType(
         "description_overlap": "vsil_audit.detectors.description_overlap:DescriptionOverlap",
         "topic_probe": "vsil_audit.detectors.topic_probe:TopicProbe",
         "harm_prior": "vsil_audit.detectors.harm_prior:HarmPrior",
+        "text_refusal": "vsil_audit.detectors.text_refusal:TextRefusal",
+        "safety_judge": "vsil_audit.detectors.safety_judge:SafetyJudge",
+        "llm_judge": "vsil_audit.detectors.llm_judge:LlmJudge",
     }
 )
 
