@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vsil_audit.audit import load
+from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Readiness, Unit
 from vsil_audit.detectors.chat import (
     Ask,
@@ -85,6 +86,12 @@ class Echo:
 
     def finding(self, pair: Pair, observations: Sequence[Observation]) -> Finding:
         return Finding("echo", pair.id, Scored(float(len(observations))), Verdict.LEAK)
+
+
+@pytest.fixture(autouse=True)
+def echo_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = registry.available()
+    monkeypatch.setattr(registry, "available", lambda: [*names, "echo"])
 
 
 @pytest.fixture

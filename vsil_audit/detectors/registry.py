@@ -10,11 +10,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from vsil_audit.detectors.base import Detector, Need
-from vsil_audit.detectors.chat import ChatDetector
 from vsil_audit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from vsil_audit.detectors.chat import ChatDetector
 
 ENTRY_POINT_GROUP = "vsil_audit.detectors"
 
