@@ -71,11 +71,21 @@ def rate_errors(cells: Sequence[Cell]) -> Floats:
 def _with_error(counted: Rate, errors: Floats) -> ClassRate:
     if counted.value is None or counted.low is None or counted.high is None:
         return ClassRate(counted, None, None, None, counted.method)
-    if len(errors) < LEAST_CELLS:
+    reach = error_reach(errors)
+    if reach is None:
         return ClassRate(counted, counted.low, counted.high, None, WITHOUT_ERROR)
-    # Around zero, not around their mean: a bias seen on a few sets is no bias of the next.
-    error = math.sqrt(float((errors**2).mean()) * (1 + 1 / len(errors)))
-    reach = t_quantile(len(errors)) * error
+    error = _error(errors)
     low = counted.value - math.hypot(counted.value - counted.low, reach)
     high = counted.value + math.hypot(counted.high - counted.value, reach)
     return ClassRate(counted, max(low, 0.0), min(high, 1.0), error, WITH_ERROR)
+
+
+def error_reach(errors: Floats) -> float | None:
+    """How far the classifier's error alone puts the 95 % limits of a class's rate, from its `errors` (cells,), as
+    columns of `rate_errors`; None where they were measured in too few cells."""
+    return t_quantile(len(errors)) * _error(errors) if len(errors) >= LEAST_CELLS else None
+
+
+def _error(errors: Floats) -> float:
+    # Around zero, not around their mean: a bias seen on a few sets is no bias of the next.
+    return math.sqrt(float((errors**2).mean()) * (1 + 1 / len(errors)))

@@ -66,7 +66,8 @@ class PairedFlow(Model):
 
 class JudgeCheck(Model):
     """One thing that shows whether a judge can be believed: its metric, the bound that it must keep, and whether it
-    does (None: it could not be told). `name`: `canaries`, `injection`, `image_sensitivity`, `control`, `coverage`."""
+    does (None: it could not be told, or there is no bound). `name`: `canaries`, `injection`, `image_sensitivity`,
+    `control`, `coverage`, `varies` (more than one verdict was given), `swap` (the effect of another pair's image)."""
 
     detector: str
     model: str
@@ -77,7 +78,8 @@ class JudgeCheck(Model):
 
 
 class JudgeRow(Model):
-    """One safety judge: R1, R2, V, V* as metrics (without a value, and with the reason, where a check failed)."""
+    """One judge. Of a safety judge R1, R2, V, V*; of a leakage judge its rates, kinds of leak and dropped quotes. What
+    would be called leakage has no value, and the reason, where a check failed."""
 
     detector: str
     model: str
@@ -96,7 +98,8 @@ class AgreementCell(Model):
 
 
 class Agreement(Model):
-    """How far several raters of one thing agree. `about`: `text`, `pair`, `leak`, or `lenses` (the report's lenses)."""
+    """How far several raters of one thing agree. `about`: `text`, `pair`, `leak` (safety judges), `reveals` (leakage
+    judges), or `lenses` (the report's lenses). `majority`: the rate by most of the judges that can be trusted."""
 
     about: str
     raters: list[str]
@@ -144,3 +147,4 @@ class AskedSummary(Model):
     canaries: int = 0
     prompts: dict[str, str] = Field({}, description="name of each prompt and the sha256 of its text")
     spend: list[SpendRow] = []
+    corrected: list[Corrected] = Field([], description="rates corrected by human labels, from `vsil-audit calibrate`")

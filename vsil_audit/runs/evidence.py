@@ -40,7 +40,7 @@ class Evidence:
 
 def gather(plan: ScanPlan, folder: RunFolder) -> Evidence:
     pairs = pair_columns(folder)
-    specs = {d.spec.name: d.spec for d in plan.detectors}
+    specs = {spec.name: spec for spec in plan.specs}
     return Evidence(
         pairs=pairs,
         clusters=clusters(folder, pairs.n),

@@ -5,38 +5,53 @@ from __future__ import annotations
 import numpy as np
 
 from vsil_audit.detectors.base import Lens
+from vsil_audit.runs.asked.judges import LEAK_TELLS, NOT_ASKED
+from vsil_audit.runs.asked.numbers import LENS
+from vsil_audit.runs.asked.summary import Asked
 from vsil_audit.runs.columns import IssueColumns, set_findings
 from vsil_audit.runs.evidence import Evidence, Flags, content_columns
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.metrics import detector_metrics, nature_of, rate_metric, set_metric
 
+HEADLINES = ("leak_rate", "leak_rate_corrected_for_chance", "text_only_refusal_rate")
+"""What models said, in three numbers."""
 
-def all_metrics(evidence: Evidence, folder: RunFolder) -> list[Metric]:
+
+def all_metrics(evidence: Evidence, folder: RunFolder, asked: Asked | None) -> list[Metric]:
+    """Headlines first. What detectors that ask models say comes from their observations, not from their findings: a
+    finding does not know which judge can be trusted."""
+    said = asked.metrics if asked is not None else []
     about_the_set = [
         set_metric(spec, finding, evidence.pairs.n)
         for name, spec in evidence.specs.items()
         for finding in set_findings(folder, name, spec.unit)
     ]
-    metrics = [_leak_rate(evidence), *_suspected(evidence), *_predicted(evidence, about_the_set)]
+    metrics = [*_leak_rate(evidence, said), *_suspected(evidence), *_predicted(evidence, about_the_set)]
     for name, columns in evidence.by_detector.items():
-        metrics.extend(detector_metrics(evidence.specs[name], columns, evidence.clusters.for_intervals))
+        if asked is None or name not in LENS:
+            metrics.extend(detector_metrics(evidence.specs[name], columns, evidence.clusters.for_intervals))
+    metrics += [metric for metric in said if metric.name not in HEADLINES]
     for name, issues in evidence.issues.items():
         metrics.append(_issue_rate(name, issues, evidence))
     return metrics + about_the_set
 
 
-def _leak_rate(evidence: Evidence) -> Metric:
-    """Offline there is no judge and no target model, so leakage itself is not measured: no number, and the reason."""
-    return Metric(
+def _leak_rate(evidence: Evidence, said: list[Metric]) -> list[Metric]:
+    """Without a judge leakage itself is not measured: no number, and the reason."""
+    headlines = [metric for metric in said if metric.name in HEADLINES]
+    if any(metric.name == "leak_rate" for metric in headlines):
+        return headlines
+    not_asked = Metric(
         name="leak_rate",
-        tells="share of the pairs judged harmful whose text alone is judged harmful too (V = R2 / R1)",
+        tells=LEAK_TELLS,
         lens=Lens.JUDGED.value,
         nature=Nature.JUDGED,
         unit="share",
         total=evidence.pairs.n,
-        note="not measured: it needs a judge or a target model, and none took part",
+        note=NOT_ASKED,
     )
+    return [not_asked, *headlines]
 
 
 def _suspected(evidence: Evidence) -> list[Metric]:

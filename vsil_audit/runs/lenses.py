@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from vsil_audit.detectors.base import Lens
+from vsil_audit.runs.asked.warnings import asked_warnings, lens_sentence
+from vsil_audit.runs.asked_summary import AskedSummary
 from vsil_audit.runs.detecting import Clusters
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import DatasetSummary, DetectorRun, LensSummary
@@ -21,23 +23,37 @@ _ABSENT = {
     Lens.CONTENT: "No content detector took part.",
     Lens.PREDICTED: "No prediction was made.",
 }
-_HEADLINE = {"leak_rate", "suspected_rate", "predicted_rate"}
+_HEADLINE = {
+    "leak_rate",
+    "leak_rate_corrected_for_chance",
+    "text_only_refusal_rate",
+    "suspected_rate",
+    "predicted_rate",
+}
+_ASKED = {Lens.JUDGED.value, Lens.BEHAVIOURAL.value}
 _BESIDE_A_PREDICTION = ("_rate_control", "_rate_adjusted")
 _FEW_PAIRS = 30
 
 
-def lens_summaries(metrics: list[Metric], detectors: list[DetectorRun]) -> list[LensSummary]:
+def lens_summaries(
+    metrics: list[Metric], detectors: list[DetectorRun], asked: AskedSummary | None = None
+) -> list[LensSummary]:
     """The lenses in their fixed order, those without a detector too: an absence is told, not hidden."""
     ran = {d.lens for d in detectors if d.state == "done"}
     return [
         LensSummary(
             lens=lens.value,
             available=lens.value in ran,
-            says=_SAYS[lens] if lens.value in ran else _ABSENT[lens],
+            says=_says(lens, asked) if lens.value in ran else _ABSENT[lens],
             metrics=[m.name for m in metrics if m.lens == lens.value and _stands_under_its_lens(m)],
         )
         for lens in _SAYS
     ]
+
+
+def _says(lens: Lens, asked: AskedSummary | None) -> str:
+    who = lens_sentence(lens, asked) if asked is not None else ""
+    return f"{_SAYS[lens]} {who}" if who else _SAYS[lens]
 
 
 def _stands_under_its_lens(metric: Metric) -> bool:
@@ -46,14 +62,19 @@ def _stands_under_its_lens(metric: Metric) -> bool:
 
 
 def warnings_for(
-    dataset: DatasetSummary, metrics: list[Metric], detectors: list[DetectorRun], clusters: Clusters
+    dataset: DatasetSummary,
+    metrics: list[Metric],
+    detectors: list[DetectorRun],
+    clusters: Clusters,
+    asked: AskedSummary | None = None,
 ) -> list[str]:
     """In the order of their weight."""
     return [
         text
         for text in (
             _empty(dataset),
-            _identification(dataset),
+            _identification(dataset, asked),
+            *(asked_warnings(asked) if asked is not None else ()),
             _limited(dataset),
             _few(dataset),
             _unread(dataset),
@@ -73,10 +94,15 @@ def _empty(dataset: DatasetSummary) -> str:
     return "No pair could be read; there is nothing to report." if not dataset.pairs else ""
 
 
-def _identification(dataset: DatasetSummary) -> str:
+def _identification(dataset: DatasetSummary, asked: AskedSummary | None) -> str:
     """Without harmless pairs in the set a rate cannot be told from the detectors' own false alarms."""
     if "safe" in dataset.labels or not dataset.pairs:
         return ""
+    if asked is not None and asked.control_pairs:
+        return (
+            "No pair of this set is labelled safe. Leakage cannot be told from false alarms on such a set alone: read "
+            f"V* and the rates on the benign control ({plural(asked.control_pairs, 'pair')}) beside every rate."
+        )
     return (
         "No pair of this set is labelled safe. Leakage cannot be told from false alarms on such a set alone: "
         "scan a benign set beside it (vsil-audit compare) before quoting a rate."
@@ -123,7 +149,7 @@ def _many_categories(dataset: DatasetSummary) -> str:
 
 
 def _low_coverage(metrics: list[Metric]) -> list[str]:
-    headline = (m for m in metrics if m.name in ("suspected_rate", "predicted_rate"))
+    headline = (m for m in metrics if m.name in _HEADLINE and (m.value is not None or m.lens not in _ASKED))
     return [
         f"{m.name} covers {m.n} of {m.total} pairs only; it says nothing of the others."
         for m in headline

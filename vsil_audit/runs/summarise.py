@@ -6,6 +6,7 @@ import numpy as np
 
 from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import DetectorSpec
+from vsil_audit.runs.asked.summary import asked_summary
 from vsil_audit.runs.evidence import Evidence, gather
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.headlines import all_metrics
@@ -22,19 +23,22 @@ _BINS = 20
 def summarise(plan: ScanPlan, folder: RunFolder) -> Summary:
     """Every number of the run in `folder`, whose pairs and findings must be complete."""
     evidence = gather(plan, folder)
-    metrics = all_metrics(evidence, folder)
+    asked = asked_summary(evidence, folder)
+    metrics = all_metrics(evidence, folder, asked)
     detectors = _detector_runs(plan, evidence)
     dataset = _dataset(plan, folder, evidence)
+    said = asked.summary if asked else None
     return Summary(
         dataset=dataset,
         metrics=metrics,
-        lenses=lens_summaries(metrics, detectors),
+        lenses=lens_summaries(metrics, detectors, said),
         detectors=detectors,
         categories=category_rows(evidence),
         issues=issue_rows(folder, evidence.issues),
         ngrams=telling_ngrams(plan, folder),
-        warnings=warnings_for(dataset, metrics, detectors, evidence.clusters),
-        suspicious=most_suspicious(evidence, folder),
+        warnings=warnings_for(dataset, metrics, detectors, evidence.clusters, said),
+        suspicious=most_suspicious(evidence, folder, asked.leaks if asked else None),
+        asked=said,
     )
 
 
@@ -47,7 +51,8 @@ def _detector_runs(plan: ScanPlan, evidence: Evidence) -> list[DetectorRun]:
                 update={"state": absent.state, "reason": absent.reason, "remedy": absent.remedy}
             )
         )
-    return sorted(runs, key=lambda run: registry.available().index(run.name))
+    order = {name: place for place, name in enumerate(registry.available())}
+    return sorted(runs, key=lambda run: order.get(run.name, len(order)))
 
 
 def _described(spec: DetectorSpec) -> DetectorRun:

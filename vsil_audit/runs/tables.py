@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.detectors.base import Lens
+from vsil_audit.runs.asked.columns import Labels
 from vsil_audit.runs.columns import set_findings
 from vsil_audit.runs.evidence import Evidence, content_columns
 from vsil_audit.runs.folder import RunFolder
@@ -94,16 +95,21 @@ def telling_ngrams(plan: ScanPlan, folder: RunFolder) -> list[NgramRow]:
     return rows
 
 
-def most_suspicious(evidence: Evidence, folder: RunFolder) -> list[str]:
-    """Ids of flagged pairs: those that more content detectors suspect first, then by their highest value."""
+def most_suspicious(evidence: Evidence, folder: RunFolder, leaks: Labels | None = None) -> list[str]:
+    """Ids of flagged pairs: first those that leak (`leaks`, by the judges that can be trusted) or that target models
+    refuse without the image, the more of the two the better; then those that more content detectors suspect; then by
+    their highest value."""
     n = evidence.pairs.n
+    shown = np.zeros(n) if leaks is None else (leaks == 1).astype(np.float64)
+    for columns in evidence.of_lens(Lens.BEHAVIOURAL):
+        shown += columns.flagged
     votes, strength, prior = (np.zeros(n), np.zeros(n), np.zeros(n))
     for columns in evidence.of_lens(Lens.CONTENT):
         votes += columns.flagged
         strength = np.fmax(strength, np.where(columns.flagged, columns.values, 0.0))
     for columns in evidence.of_lens(Lens.PREDICTED):
         prior = np.fmax(prior, np.where(columns.flagged, columns.values, 0.0))
-    rank = votes * 100.0 + strength * 10.0 + prior
+    rank = shown * 10_000.0 + votes * 100.0 + strength * 10.0 + prior
     top = heapq.nsmallest(_SUSPICIOUS, np.flatnonzero(rank > 0).tolist(), key=lambda i: (-rank[i], i))
     wanted = set(top)
     ids = {i: pair_id for i, pair_id in enumerate(folder.pair_ids()) if i in wanted}

@@ -14,7 +14,8 @@ from vsil_audit.errors import ConfigurationError
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
 
-_FORM = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*(%?)\s*")
+_NAME = r"[A-Za-z_][\w.\-]*(?:@[^<>]*[^<>\s])?"  # DETECTOR.QUANTITY@MODEL; a model may hold / : . @ -
+_FORM = re.compile(rf"\s*({_NAME})\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*(%?)\s*")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 )

@@ -37,7 +37,7 @@ def check_whole(folder: RunFolder) -> None:
         raise RunFolderError(
             f"{folder.path} is not whole: {missing} is missing", "Scan again with --overwrite to make the run anew."
         )
-    for metric in (*summary.metrics, *(m for row in summary.categories for m in row.metrics)):
+    for metric in _shown(summary):
         wrong = impossible(metric)
         if wrong:
             raise RunFolderError(
@@ -62,11 +62,29 @@ def _missing(folder: RunFolder, manifest: Manifest, summary: Summary) -> Iterato
     if unknown:
         yield f"what {sorted(unknown)[0]} found"
         return
-    for name in ("pairs", "images", *(f"findings/{detector}" for detector in done)):
+    asking = sorted({d for model in summary.asked.models for d in model.detectors}) if summary.asked else []
+    parts = [*(f"findings/{detector}" for detector in done), *(f"observations/{detector}" for detector in asking)]
+    for name in ("pairs", "images", *parts):
         there = {file.name for file in (folder.path / name).glob("part-*.parquet")}
         yield from (f"{name}/{part}" for i in range(batches) if (part := f"part-{i:05d}.parquet") not in there)
     if folder.n_batches() > batches:
         yield f"the account of {folder.n_batches() - batches} of its batches"
+
+
+def _shown(summary: Summary) -> Iterator[Metric]:
+    """Every metric of a summary."""
+    yield from summary.metrics
+    yield from (metric for row in summary.categories for metric in row.metrics)
+    if summary.asked is None:
+        return
+    yield from (metric for row in summary.asked.conditions for metric in (*row.metrics, *row.control))
+    yield from (metric for judge in summary.asked.judges for metric in judge.metrics)
+    yield from (metric for corrected in summary.asked.corrected for metric in corrected.metrics)
+    yield from (metric for flow in summary.asked.flows for metric in (flow.difference, flow.share))
+    yield from (check.metric for check in summary.asked.checks)
+    for agreement in summary.asked.agreement:
+        yield from (metric for cell in agreement.cells for metric in (cell.kappa, cell.agree))
+        yield from (metric for metric in (agreement.alpha, agreement.majority) if metric is not None)
 
 
 def impossible(metric: Metric) -> str:

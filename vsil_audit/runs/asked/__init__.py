@@ -1,0 +1,1 @@
+"""From observations of models to what a report says of them: rates, judge checks, agreement."""
