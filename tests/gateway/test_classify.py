@@ -86,3 +86,7 @@ def test_retry_after_in_seconds_milliseconds_and_as_a_date() -> None:
     for nonsense in ("soon", "nan", "-5", ""):
         assert not retry_after({"Retry-After": nonsense})
     assert retry_after({}) is None
+
+
+def test_what_an_error_says_can_always_be_stored() -> None:
+    assert error(400, message="no \ud83d today").detail == "HTTP 400: no ? today"

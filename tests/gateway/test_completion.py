@@ -37,6 +37,16 @@ def test_finish_reasons_are_kept_apart(completion: Make, reported: str, finish: 
     assert answer.truncated == (reported == "length")
 
 
+@pytest.mark.parametrize(
+    ("sent", "text"), [("a \ud800 b", "a ? b"), ("\udc00", "?"), ("a kite \U0001fa81", "a kite \U0001fa81")]
+)
+def test_an_answer_can_always_be_stored(completion: Make, sent: str, text: str) -> None:
+    """A lone half of a surrogate pair is legal in JSON, and in no file."""
+    answer = read(completion(sent))
+    assert answer.text == text
+    answer.text.encode()
+
+
 def test_a_refusal_that_the_api_marks_is_an_answer(completion: Make) -> None:
     answer = read(completion(None, refusal="I won't."))
     assert (answer.text, answer.refusal) == ("I won't.", "I won't.")

@@ -61,13 +61,22 @@ def _is_blocked(status: int, codes: set[str], error: Mapping[str, Any]) -> bool:
 
 def _error_object(body: str) -> dict[str, Any]:
     try:
-        response = json.loads(body)
+        response = parsed(body)
     except (ValueError, RecursionError):
         return {}
     if isinstance(response, list) and response:  # Gemini's compatible endpoint wraps its errors in a list
         response = response[0]
     error = response.get("error", response) if isinstance(response, dict) else {}
     return error if isinstance(error, dict) else {"message": str(error)}
+
+
+def parsed(body: str) -> Any:
+    """The JSON of a response. Halves of surrogate pairs, which no file and no table can hold, become `?`. Raises
+    ValueError, RecursionError."""
+    value = json.loads(body)
+    if "\\ud" in body or "\\uD" in body:
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
 
 
 def say(error: object) -> str:

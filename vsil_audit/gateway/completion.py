@@ -9,7 +9,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from vsil_audit.gateway.answers import Answer, FailureKind, Finish, TokenLogprob, Usage
-from vsil_audit.gateway.classify import classify, say
+from vsil_audit.gateway.classify import classify, parsed, say
 from vsil_audit.gateway.messages import ImagePart, Message, Parameters, Part, Request
 from vsil_audit.gateway.provider import AttemptError, Reply
 
@@ -112,7 +112,7 @@ def read_answer(reply: Reply, provider: str, *, cached: bool = False, seconds: f
 
 def _object(body: str) -> dict[str, Any]:
     try:
-        response = json.loads(body)
+        response = parsed(body)
     except (ValueError, RecursionError):
         raise _malformed("it is not JSON") from None
     if not isinstance(response, dict):
