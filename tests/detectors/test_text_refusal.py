@@ -244,6 +244,28 @@ class TestModelsWithoutEyes:
         assert isinstance(outcomes["pair"], Failed)
         assert isinstance(outcomes["swapped"], Scored)
 
+    def test_a_first_question_that_is_left_open_holds_up_no_other(self) -> None:
+        class LeftOpenError(Exception): ...
+
+        calls: list[str] = []
+
+        async def ask(model: str, question: Question) -> Answer:
+            calls.append(model)
+            await asyncio.sleep(0)
+            if len(calls) == 1:
+                raise LeftOpenError
+            return Answer(ANSWERS, Finish.STOP)
+
+        async def run() -> list[object]:
+            detector = prepared({"m": None}, conditions=(Condition.PAIR,))
+            both = (detector.examine(SUBJECT, ask) for _ in range(2))
+            return list(await asyncio.wait_for(asyncio.gather(*both, return_exceptions=True), 5))
+
+        first, second = asyncio.run(run())
+        assert isinstance(first, LeftOpenError)
+        assert isinstance(second, list)
+        assert isinstance(second[0].outcome, Scored)
+
     @pytest.mark.parametrize(
         "detail",
         [
@@ -256,6 +278,10 @@ class TestModelsWithoutEyes:
             "HTTP 400: this model is missing data required for image input",
             "HTTP 400: The model `tiny` does not support images.",
             "HTTP 400: Vision is not enabled for this deployment",
+            "HTTP 400: messages[0].content must be a string",
+            "HTTP 400: Invalid value: 'image_url'. Supported values are: 'text'.",
+            "HTTP 400: mistral-small does not support image inputs",
+            "tiny is a model of text alone; it takes no images",
         ],
     )
     def test_how_endpoints_say_it(self, detail: str) -> None:
@@ -269,6 +295,8 @@ class TestModelsWithoutEyes:
             "HTTP 400: the image cannot be decoded",
             "HTTP 400: Image size of 2 x 2 pixels is not supported by this model",
             "HTTP 400: this model does not support images of type image/webp",
+            "HTTP 400: this model does not support image URLs; send the image inline",
+            "HTTP 400: too many images for this model: it does not support images beyond 5",
             "HTTP 400: temperature is not supported by this model",
             "HTTP 404: the model does not exist",
         ],

@@ -12,21 +12,30 @@ from vsil_audit.gateway.answers import Answer, CallFailure, FailureKind
 BLIND = "the model takes no images"
 
 _IMAGES = r"(?:images?|image_url|pictures?|vision|visual|multi-?modal)"
+_VERB = r"(?:support|accept|process|handle|take|allow|receive|read)"
+_VERBED = r"(?:supported|accepted|allowed|enabled|available)"
 _TAKES_NONE = re.compile(
-    r"(?:\bnot|n't|\bcannot|\bunable to|\bno)\b[\w ]{0,24}?\b(?:support|accept|process|handle|take|allow|receive|read)"
-    rf"\w*[\w ]{{0,16}}?['\"` ]{_IMAGES}\b"
-    rf"|\b{_IMAGES}\b['\"`]?(?: ?\(s\))?[\w ]{{0,24}}?\b(?:is|are) (?:not|only|un)[\w ]{{0,12}}?"
-    r"(?:supported|accepted|allowed|enabled|available)"
-    rf"|\b(?:not|isn't) (?:an? )?[\w ]{{0,12}}?(?:multi-?modal|vision)\b"
-    rf"|\bno endpoints? found that supports? {_IMAGES}"
-    r"|\bat most 0 images?\b|\bunknown variant\W+image|\bmissing data required for image|\bmmproj\b",
+    "|".join(
+        (
+            rf"(?:\bnot|n't|\bcannot|\bunable to)\b[\w ]{{0,24}}?\b{_VERB}[\w ]{{0,24}}?['\"` ]{_IMAGES}\b",
+            rf"\b{_IMAGES}\b['\"`]?[\w ]{{0,24}}?\b(?:is|are) (?:not|only|un)[\w ]{{0,12}}?{_VERBED}",
+            rf"\b(?:not|isn't) (?:an? )?[\w ]{{0,12}}?{_IMAGES}\b",
+            rf"\bno endpoints? found that supports? {_IMAGES}",
+            r"\b(?:takes? no|at most 0) images?\b|\btext[- ]only\b",
+            r"\b(?:unknown variant|invalid value)\W+image",
+            r"\bcontent\b\W.{0,40}\bmust be a (?:valid )?string\b",  # no message of parts is taken
+            r"\bmissing data required for image|\bmmproj\b",
+        )
+    ),
     re.I,
 )
 _THIS_IMAGE = re.compile(
-    r"\b(?:formats?|mime|media[ _]type|file type|image type|resolution|sizes?|large|small|dimensions?|pixels?|"
-    r"corrupt\w*|decod\w+|animated|webp|gifs?|bmp|tiff|avif|svg|download\w*|urls? (?:is|are))\b",
+    r"\b(?:formats?|mime|media[ _]types?|file types?|image types?|of type|resolution|sizes?|too (?:large|small|many)|"
+    r"(?:larg|small)er than|exceeds?|dimensions?|pixels?|corrupt\w*|decod\w+|animated|webp|gifs?|bmp|tiff|avif|svg|"
+    r"download\w*|urls?)\b",
     re.I,
 )
+"""Words of a complaint about one image, not of what a model can do at all."""
 
 
 def takes_no_images(failure: CallFailure) -> bool:
