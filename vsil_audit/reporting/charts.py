@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from vsil_audit.reporting.numbers import number, share, signed_share
+from vsil_audit.runs.asked_summary import PairedFlow
 from vsil_audit.runs.metric import Metric
 
 _WIDTH = 1000
+FLOW_CELLS = ("both", "only_first", "only_second", "neither")
 
 
 def interval_strip(metric: Metric) -> Markup:
@@ -88,6 +90,57 @@ def outcome_bar(scored: int, abstained: int, failed: int) -> Markup:
     return Markup(
         '<svg class="outcomes" viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     ).format(label, Markup("").join(parts))
+
+
+def rate_bar(metric: Metric, control: Metric | None = None) -> Markup:
+    """A share as a bar from 0, its interval as a whisker, the benign control's share as a dashed tick."""
+    if metric.value is None or metric.unit != "share":
+        return Markup("")
+    parts = [_line("axis", 0, 18, _WIDTH, 18)]
+    parts.append(Markup('<rect class="bar" x="0" y="4" width="{}" height="14"/>').format(_x(metric.value)))
+    if metric.low is not None and metric.high is not None:
+        low, high = _x(metric.low), _x(metric.high)
+        parts += [_line("whisker", low, 11, high, 11)] + [_line("whisker", x, 7, x, 15) for x in (low, high)]
+    if control is not None and control.value is not None:
+        parts.append(_line("chance", _x(control.value), 0, _x(control.value), 22))
+    beside = f"; benign control {number(control).line()}" if control is not None and control.value is not None else ""
+    return Markup(
+        '<svg class="rate-bar" viewBox="0 0 1000 22" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(number(metric).line() + beside, Markup("").join(parts))
+
+
+def flow_bands(flow: PairedFlow) -> Markup:
+    """The same pairs under two conditions: left those handled so under the first (above) or not (below), right under
+    the second; a band's width is its cell's share of the pairs."""
+    counts = {cell.name: cell.pairs for cell in flow.cells}
+    total = sum(counts.values())
+    if not total:
+        return Markup("")
+    room, gap = 150.0, 10.0
+    high = {name: room * counts.get(name, 0) / total for name in FLOW_CELLS}
+    left = _stacked(("both", "only_first", "only_second", "neither"), high, gap)
+    right = _stacked(("both", "only_second", "only_first", "neither"), high, gap)
+    parts = []
+    for name in FLOW_CELLS:
+        if high[name]:
+            a, b = left[name], right[name]
+            over = f"M0 {a:.1f}C500 {a:.1f} 500 {b:.1f} 1000 {b:.1f}"
+            back = f"V{b + high[name]:.1f}C500 {b + high[name]:.1f} 500 {a + high[name]:.1f} 0 {a + high[name]:.1f}Z"
+            parts.append(Markup('<path class="{}" d="{}"/>').format(name, over + back))
+    label = ", ".join(f"{name.replace('_', ' ')} {counts.get(name, 0):,}" for name in FLOW_CELLS)
+    return Markup(
+        '<svg class="flow-bands" viewBox="0 0 1000 160" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(label, Markup("").join(parts))
+
+
+def _stacked(names: Sequence[str], high: dict[str, float], gap: float) -> dict[str, float]:
+    """Where each band begins on one side: two above, a gap, two below."""
+    tops, y = {}, 0.0
+    for i, name in enumerate(names):
+        y += gap if i == 2 else 0.0
+        tops[name] = y
+        y += high[name]
+    return tops
 
 
 def _x(value: float) -> float:

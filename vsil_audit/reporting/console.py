@@ -15,10 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vsil_audit.pair import Finding, Scored, Verdict
+from vsil_audit.reporting.asked_console import AskedView, spend_table
+from vsil_audit.reporting.asked_page import asked_parts
 from vsil_audit.reporting.evidence import strongest_evidence
 from vsil_audit.reporting.lenses import LENS_TELLS, lens_metrics, metrics_beside_lenses
 from vsil_audit.reporting.numbers import number, p_value
 from vsil_audit.reporting.pair_reports import PairReport, find_pairs
+from vsil_audit.reporting.standing import Standing, standing
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
@@ -39,18 +42,22 @@ VERDICT_STYLE = {
     Verdict.CLEAR: "green",
     Verdict.NONE: "dim",
 }
+_NO_MODELS = Standing()
 REPORT_FILES = ("report.html", "report.json", "pairs.csv", "junit.xml", "summary.json")
 
 
 def summary_view(run: RunFolder) -> SummaryView:
     """What a terminal shows of a finished run. Raises RunFolderError when the run is not complete."""
     summary = run.summary()
+    who = standing(summary)
+    parts = asked_parts(run, summary, summary.asked, who) if summary.asked else ()
     return SummaryView(
         summary=summary,
         manifest=run.manifest(),
         suspicious=tuple(find_pairs(run, summary.suspicious[:TOP_PAIRS])),
         folder=str(run.path),
         files=tuple(name for name in REPORT_FILES if (run.path / name).is_file()),
+        asked=AskedView(summary.asked, parts, who) if summary.asked else None,
     )
 
 
@@ -63,18 +70,21 @@ class SummaryView:
     suspicious: tuple[PairReport, ...]
     folder: str
     files: tuple[str, ...]
+    asked: AskedView | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         width = options.max_width
         yield from _scanned(self.summary, self.manifest)
         yield from _warnings(self.summary)
-        yield from _lenses(self.summary, width)
+        yield from _lenses(self.summary, width, self.asked)
         yield from _other_metrics(self.summary, width)
         yield from _categories(self.summary, width)
-        yield from _suspicious(self.suspicious, width)
+        yield from _suspicious(self.suspicious, width, self.asked.who if self.asked else _NO_MODELS)
         yield from _issues(self.summary, width)
         yield from _detectors(self.summary, width)
         yield from _not_run(self.summary)
+        if self.asked is not None:
+            yield from _spend(self.asked, width)
         yield from _files(self.folder, self.files)
 
 
@@ -162,12 +172,17 @@ def _bullet(body: RenderableType, sign: str = "·") -> RenderableType:
     return indented(grid)
 
 
-def _lenses(summary: Summary, width: int) -> Iterator[RenderableType]:
+def _lenses(summary: Summary, width: int, asked: AskedView | None) -> Iterator[RenderableType]:
+    who = asked.who if asked else _NO_MODELS
     for lens in summary.lenses:
         yield heading(f"{lens.lens.capitalize()} lens" if lens.lens != "predicted" else "Predicted", _lens_note(lens))
         says = Text(one_line(lens.says), style="" if lens.available else "dim")
         yield indented(says)
-        yield from _metrics(lens_metrics(summary, lens), width)
+        yield from _metrics(lens_metrics(summary, lens, who), width, who)
+        for block in asked.of_lens(lens.lens) if asked else ():
+            yield indented(block)
+    for block in asked.of_lenses() if asked else ():
+        yield Padding(block, (1, 0, 0, 0))
 
 
 def _lens_note(lens: LensSummary) -> str:
@@ -182,12 +197,12 @@ def _other_metrics(summary: Summary, width: int) -> Iterator[RenderableType]:
         yield from _metrics(shown, width)
 
 
-def _metrics(metrics: list[Metric], width: int) -> Iterator[RenderableType]:
+def _metrics(metrics: list[Metric], width: int, who: Standing = _NO_MODELS) -> Iterator[RenderableType]:
     if not metrics:
         return
     if width < WIDE:
         for metric in metrics:
-            yield indented(_stacked_metric(metric))
+            yield indented(_stacked_metric(metric, who.caveat(metric)))
         return
     grid = table(
         "number", "value", "k/n", "coverage", "95 % interval", "chance", "nature", "what it is",
@@ -201,12 +216,12 @@ def _metrics(metrics: list[Metric], width: int) -> Iterator[RenderableType]:
         grid.add_row(
             Text(one_line(metric.name), no_wrap=True), Text(parts.value, style="bold"), parts.counts,
             parts.coverage.removeprefix("coverage "), Text(parts.interval), parts.chance.removeprefix("chance "),
-            parts.nature, tells,
+            f"{parts.nature} {who.caveat(metric)}".rstrip(), tells,
         )  # fmt: skip
     yield indented(grid)
 
 
-def _stacked_metric(metric: Metric) -> RenderableType:
+def _stacked_metric(metric: Metric, caveat: str) -> RenderableType:
     parts = number(metric)
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
@@ -216,6 +231,7 @@ def _stacked_metric(metric: Metric) -> RenderableType:
     line = Text(parts.line() if metric.value is not None or not metric.note else one_line(metric.note))
     if metric.value is not None:
         line.stylize("bold", 0, len(parts.value))
+        line.append(f" {caveat}" if caveat else "", style="bold yellow")
         line.append(f" ({one_line(metric.note)})" if metric.note else "", style="dim")
     grid.add_row("·", first)
     grid.add_row("", line)
@@ -247,7 +263,7 @@ def _categories(summary: Summary, width: int) -> Iterator[RenderableType]:
     yield indented(grid)
 
 
-def _suspicious(reports: tuple[PairReport, ...], width: int) -> Iterator[RenderableType]:
+def _suspicious(reports: tuple[PairReport, ...], width: int, who: Standing) -> Iterator[RenderableType]:
     if not reports:
         return
     yield heading("Most suspicious pairs", "texts are folded")
@@ -256,11 +272,11 @@ def _suspicious(reports: tuple[PairReport, ...], width: int) -> Iterator[Rendera
     grid.add_column(overflow="fold", ratio=1)
     room = max(width - 8, 30)
     for rank, report in enumerate(reports, start=1):
-        grid.add_row(f"{rank}", _pair_block(report, room))
+        grid.add_row(f"{rank}", _pair_block(report, room, who))
     yield indented(grid)
 
 
-def _pair_block(report: PairReport, room: int) -> Text:
+def _pair_block(report: PairReport, room: int, who: Standing) -> Text:
     block = Text(fold(report.pair.id, max(room // 2, 24)), style="bold")
     if report.pair.category:
         block.append(f"  {fold(report.pair.category, 40)}", style="not bold dim")
@@ -269,6 +285,7 @@ def _pair_block(report: PairReport, room: int) -> Text:
         block.append("\n")
         block.append(finding.verdict.value, style=f"not bold {VERDICT_STYLE[finding.verdict]}")
         block.append(f" {one_line(finding.detector)}{_value(finding)}", style="not bold")
+        block.append(" (judge not believed)" if who.doubt(finding.detector) else "", style="not bold red")
         kind = one_line(finding.kind).replace("_", " ")
         block.append(f"  {kind}" if kind else "", style="not bold dim")
         said = strongest_evidence(report.pair.text, finding)
@@ -341,6 +358,13 @@ def _not_run(summary: Summary) -> Iterator[RenderableType]:
             line.append("\n")
             line.append(one_line(d.remedy), style="not bold cyan")
         yield _bullet(line)
+
+
+def _spend(asked: AskedView, width: int) -> Iterator[RenderableType]:
+    rows = list(spend_table(asked.asked, asked.who, width))
+    if rows:
+        yield heading("What it cost", "over all sessions of the run")
+        yield from map(indented, rows)
 
 
 def _files(folder: str, files: tuple[str, ...]) -> Iterator[RenderableType]:

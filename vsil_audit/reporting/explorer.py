@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Scored, Verdict
 from vsil_audit.reporting.evidence import within
+from vsil_audit.reporting.explorer_answers import Answers, answers
+from vsil_audit.reporting.observed import asking_detectors
 from vsil_audit.reporting.pair_reports import SEVERITY, PairReport, read_pairs
-from vsil_audit.reporting.untrusted import fold, one_line, visible
+from vsil_audit.reporting.standing import Standing, standing
+from vsil_audit.reporting.untrusted import cut, fold, one_line, visible
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.summary import Summary
 
@@ -35,7 +38,8 @@ VERDICT_LETTER = {
 class Explorer:
     """`data` and `thumbnails` go into the page as JSON. `shown` of `total` pairs are there; `thumbnails_left_out`
     images have a thumbnail in the run that did not fit the page's budget. `most_suspicious` are the pairs that the
-    summary names as such, worst first."""
+    summary names as such, worst first. `answers`: of a run that asked models; they share the thumbnails' budget.
+    `wanted`: the pairs that were asked for, by id."""
 
     data: dict[str, Json]
     thumbnails: list[str]
@@ -43,14 +47,23 @@ class Explorer:
     total: int
     thumbnails_left_out: int
     most_suspicious: tuple[PairReport, ...]
+    answers: Answers | None
+    wanted: Mapping[str, PairReport]
 
 
 def explorer(
-    run: RunFolder, summary: Summary, *, max_pairs: int = MAX_PAIRS, thumbnail_bytes: int = THUMBNAIL_BYTES
+    run: RunFolder,
+    summary: Summary,
+    *,
+    max_pairs: int = MAX_PAIRS,
+    thumbnail_bytes: int = THUMBNAIL_BYTES,
+    wanted: Collection[str] = (),
 ) -> Explorer:
     """The explorer of `run`: above `max_pairs` the most suspicious stay. One pass over the run, at most `max_pairs`
-    pairs in memory."""
-    by_suspicion = heapq.nsmallest(max_pairs, _ranked(run, summary), key=lambda ranked: (ranked.rank, ranked.position))
+    pairs in memory, and those called `wanted`."""
+    kept: dict[str, PairReport | None] = dict.fromkeys(wanted)
+    ranked_pairs = _ranked(run, summary, kept)
+    by_suspicion = heapq.nsmallest(max_pairs, ranked_pairs, key=lambda ranked: (ranked.rank, ranked.position))
     in_order = sorted(by_suspicion, key=lambda ranked: ranked.position)
     shown = [d for d in summary.detectors if d.unit != "set" and d.name in run.detectors()]
     columns = _Columns(_Limits.of(len(in_order)), [d.name for d in shown])
@@ -58,8 +71,12 @@ def explorer(
         columns.add(ranked.report)
     place = {ranked.position: i for i, ranked in enumerate(in_order)}
     order = [place[ranked.position] for ranked in by_suspicion]
-    thumbnails, left_out = _thumbnails(run, columns.digests, [columns.images_of[i] for i in order], thumbnail_bytes)
-    data = columns.as_json(order, {d.name: d.lens for d in shown}, {digest: i for i, digest in enumerate(thumbnails)})
+    who = standing(summary)
+    said = _answers(run, summary, [(i, in_order[i].report.pair.id) for i in order], who)
+    room = thumbnail_bytes - (said.bytes if said else 0)
+    thumbnails, left_out = _thumbnails(run, columns.digests, [columns.images_of[i] for i in order], room)
+    lenses = {d.name: (d.lens, who.doubt(d.name)) for d in shown}
+    data = columns.as_json(order, lenses, {digest: i for i, digest in enumerate(thumbnails)})
     return Explorer(
         data=data,
         thumbnails=[base64.b64encode(jpeg).decode("ascii") for jpeg in thumbnails.values()],
@@ -67,7 +84,16 @@ def explorer(
         total=summary.dataset.pairs,
         thumbnails_left_out=left_out,
         most_suspicious=_named(by_suspicion, summary.suspicious),
+        answers=said,
+        wanted={pair_id: report for pair_id, report in kept.items() if report is not None},
     )
+
+
+def _answers(
+    run: RunFolder, summary: Summary, by_suspicion: Sequence[tuple[int, str]], who: Standing
+) -> Answers | None:
+    detectors = asking_detectors(run, summary)
+    return answers(run, detectors, by_suspicion, who.scripted) if detectors else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +103,13 @@ class _Ranked:
     report: PairReport
 
 
-def _ranked(run: RunFolder, summary: Summary) -> Iterator[_Ranked]:
-    """Every pair with a key that sorts the most suspicious first: the summary's own order, then by suspicion."""
+def _ranked(run: RunFolder, summary: Summary, kept: dict[str, PairReport | None]) -> Iterator[_Ranked]:
+    """Every pair with a key that sorts the most suspicious first: the summary's own order, then by suspicion. Those
+    named in `kept` are kept there."""
     first = {pair_id: i for i, pair_id in enumerate(summary.suspicious)}
     for position, report in enumerate(read_pairs(run)):
+        if report.pair.id in kept:
+            kept[report.pair.id] = report
         suspicion = (-float(part) for part in report.suspicion())
         yield _Ranked((float(first.get(report.pair.id, len(first))), *suspicion), position, report)
 
@@ -154,7 +183,7 @@ class _DetectorColumns:
         self.values.append(value)
         self.notes.append(self.note_names.index(note))
 
-    def as_json(self, name: str, lens: str) -> dict[str, Json]:
+    def as_json(self, name: str, lens: str, doubt: str) -> dict[str, Json]:
         return {
             "name": visible(name),
             "lens": lens,
@@ -165,6 +194,7 @@ class _DetectorColumns:
             "noteNames": self.note_names.as_json(),
             "evidence": {str(k): v for k, v in self.evidence.items()},
             "details": {str(k): v for k, v in self.details.items()},
+            **({"doubt": fold(doubt, 300)} if doubt else {}),
         }
 
 
@@ -189,15 +219,15 @@ class _Columns:
         pair, limits = report.pair, self.limits
         position = len(self.ids)
         self.ids.append(one_line(pair.id))
-        self.text.append(self.texts.index(_cut(pair.text, limits.text)))
+        self.text.append(self.texts.index(cut(pair.text, limits.text)))
         self.categories.append(self.named.index(one_line(pair.category or "")))
         self.labels.append(self.named.index(one_line(pair.label or "")))
         self.descriptions.append(
-            self.described.index(_cut(pair.description or pair.key_phrase or "", limits.description))
+            self.described.index(cut(pair.description or pair.key_phrase or "", limits.description))
         )
         self.origins.append([self.files.index(one_line(pair.origin.file)), pair.origin.row])
         lines = [line.text for facts in report.images for line in facts.ocr or ()]
-        self.ocr.append(self.read.index(_cut("\n".join(lines), limits.ocr)))
+        self.ocr.append(self.read.index(cut("\n".join(lines), limits.ocr)))
         self.images.append([_image(facts) for facts in report.images])
         digests = [facts.digest for facts in report.images if facts.digest and facts.error is None]
         self.images_of.append(digests)
@@ -205,7 +235,10 @@ class _Columns:
         for name, column in self.detectors.items():
             column.add(position, pair.text, report.findings.get(name, ()), limits)
 
-    def as_json(self, order: list[int], lenses: dict[str, str], thumbnails: dict[str, int]) -> dict[str, Json]:
+    def as_json(
+        self, order: list[int], lenses: dict[str, tuple[str, str]], thumbnails: dict[str, int]
+    ) -> dict[str, Json]:
+        """`lenses`: of each detector its lens, and why what it says is not to be believed."""
         return {
             "ids": self.ids,
             "texts": self.texts.as_json(),
@@ -224,7 +257,7 @@ class _Columns:
                 for images in self.images
             ],
             "order": list(order),
-            "detectors": [column.as_json(name, lenses[name]) for name, column in self.detectors.items()],
+            "detectors": [column.as_json(name, *lenses[name]) for name, column in self.detectors.items()],
         }
 
 
@@ -278,13 +311,6 @@ def _details(finding: Finding) -> str:
 
 def _short(value: str | float) -> str:
     return f"{value:.3g}" if isinstance(value, float) else fold(str(value), 80)
-
-
-def _cut(text: str, limit: int) -> str:
-    """The first `limit` characters, visible; what is left out is said, outside the characters that evidence names."""
-    if len(text) <= limit:
-        return visible(text)
-    return f"{visible(text[:limit])} … (+ {len(text) - limit:,} characters)"
 
 
 class _Utf16Offsets:

@@ -7,21 +7,27 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from vsil_audit.pair import Evidence, Finding
+from vsil_audit.reporting import asked_page
 from vsil_audit.reporting.evidence import strongest_evidence, within
-from vsil_audit.reporting.explorer import MAX_PAIRS, THUMBNAIL_BYTES, explorer
+from vsil_audit.reporting.explorer import MAX_PAIRS, THUMBNAIL_BYTES, Explorer, explorer
 from vsil_audit.reporting.lenses import (
     LENS_HEADINGS,
     LENS_TELLS,
     LENS_TITLES,
     detector_metrics,
+    headline,
     lens_metrics,
     metrics_beside_lenses,
 )
+from vsil_audit.reporting.numbers import spent
+from vsil_audit.reporting.observed import asking_detectors, said_of
 from vsil_audit.reporting.page import json_for_script, render_page
 from vsil_audit.reporting.pair_reports import PairReport
+from vsil_audit.reporting.standing import SCRIPTED_TELLS, Standing, quantity_of, standing
 from vsil_audit.reporting.untrusted import fold, visible
+from vsil_audit.runs.asked_summary import AskedSummary
 from vsil_audit.runs.folder import RunFolder
-from vsil_audit.runs.summary import CategoryRow
+from vsil_audit.runs.summary import CategoryRow, Summary
 
 TOP_PAIRS = 10
 _EXCERPT = 240
@@ -45,19 +51,27 @@ def render_html(run: RunFolder, *, max_pairs: int = MAX_PAIRS, thumbnail_bytes: 
     the page; it says what was left out.
     """
     summary, manifest = run.summary(), run.manifest()
-    pairs = explorer(run, summary, max_pairs=max_pairs, thumbnail_bytes=thumbnail_bytes)
+    asked, who = summary.asked, standing(summary)
+    pairs = explorer(
+        run,
+        summary,
+        max_pairs=max_pairs,
+        thumbnail_bytes=thumbnail_bytes,
+        wanted=asked_page.example_ids(asked) if asked else (),
+    )
     return render_page(
         "report.html.j2",
-        styles=("page.css", "report.css"),
-        scripts=("page.js", "explorer.js"),
+        styles=("page.css", "report.css", *(("asked.css",) if asked else ())),
+        scripts=("page.js", *(("answers.js",) if asked else ()), "explorer.js"),
         summary=summary,
         manifest=manifest,
-        lenses=[(lens, lens_metrics(summary, lens)) for lens in summary.lenses],
+        lenses=[(lens, lens_metrics(summary, lens, who)) for lens in summary.lenses],
+        headlines=[(lens, headline(summary, lens, who)) for lens in summary.lenses],
         lens_titles=LENS_TITLES,
         lens_tells=LENS_TELLS,
         lens_headings=LENS_HEADINGS,
         beside=metrics_beside_lenses(summary),
-        ran=[(d, detector_metrics(summary, d.name)) for d in summary.detectors if d.state == "done"],
+        ran=[(d, detector_metrics(summary, d.name, who)) for d in summary.detectors if d.state == "done"],
         not_run=[d for d in summary.detectors if d.state != "done"],
         categories=_worst_first(summary.categories),
         suspicious=pairs.most_suspicious[:TOP_PAIRS],
@@ -67,7 +81,42 @@ def render_html(run: RunFolder, *, max_pairs: int = MAX_PAIRS, thumbnail_bytes: 
         pairs=pairs,
         pair_data=json_for_script(pairs.data),
         thumbnail_data=json_for_script(pairs.thumbnails),
+        asked=asked,
+        standing=who,
+        caveat=who.caveat,
+        **(_asked_values(run, summary, asked, who, pairs) if asked else {}),
     )
+
+
+def _asked_values(
+    run: RunFolder, summary: Summary, asked: AskedSummary, who: Standing, pairs: Explorer
+) -> dict[str, object]:
+    """What the sections about asked models show."""
+    parts = asked_page.asked_parts(run, summary, asked, who)
+    said = said_of(run, asking_detectors(run, summary), pairs.wanted.keys())
+    return {
+        "asked_parts": parts,
+        "asked_titles": asked_page.DETECTOR_TITLES,
+        "agreement_titles": asked_page.AGREEMENT_TITLES,
+        "lens_agreement": asked_page.agreement_of_lenses(asked),
+        "rater_agreement": asked_page.agreement_of_raters(asked),
+        "judge_detectors": [part.run.name for part in parts if part.run.lens == "judged"],
+        "examples": asked_page.Examples(pairs.wanted, said),
+        "corrected": asked_page.corrected_rates(asked),
+        "answer_limit": asked_page.ANSWER,
+        "answer_data": json_for_script(pairs.answers.data if pairs.answers else None),
+        "believed": who.believed,
+        "cell_words": asked_page.cell_words,
+        "class_of": asked_page.class_of,
+        "control_of": asked_page.control_of,
+        "quantity_of": quantity_of,
+        "most_disagreements": asked_page.MOST_DISAGREEMENTS,
+        "same_pairs": asked_page.same_pairs,
+        "scripted_tells": SCRIPTED_TELLS,
+        "spent": spent(asked.spend),
+        "symbols": asked_page.SYMBOLS,
+        "with_words": asked_page.WITH,
+    }
 
 
 def excerpt(report: PairReport, limit: int = _EXCERPT) -> Markup:

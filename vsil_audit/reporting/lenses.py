@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vsil_audit.reporting.standing import Standing, model_of
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import LensSummary, Summary
 
@@ -27,13 +28,29 @@ LENS_HEADINGS = {
 """What the headline rate of each lens counts: only judges and target models show leakage."""
 
 
-def lens_metrics(summary: Summary, lens: LensSummary) -> list[Metric]:
-    """The lens's headline metrics, then the rates of its detectors, where there are several: one is the headline."""
-    headline = [m for name in lens.metrics if (m := summary.metric(name)) is not None]
+_HEADLINE = {"judged": "leak_rate", "behavioural": "text_only_refusal_rate"}
+_NO_MODELS = Standing()
+
+
+def headline(summary: Summary, lens: LensSummary, who: Standing = _NO_MODELS) -> Metric | None:
+    """The one number of a lens that stands first in a report; without a value where it is not to be shown, None where
+    nothing was measured."""
+    shown = next((m for m in lens_metrics(summary, lens, who) if m.value is not None), None)
+    own = summary.metric(_HEADLINE.get(lens.lens, ""))
+    if summary.asked is None or not lens.available or own is None:
+        return shown
+    # where no safety judge was asked, a leakage judge speaks for the lens; never in place of one that failed
+    return own if own.value is not None or summary.asked.judges or shown is None else shown
+
+
+def lens_metrics(summary: Summary, lens: LensSummary, who: Standing = _NO_MODELS) -> list[Metric]:
+    """The lens's headline metrics, then the rates of its detectors, where there are several: one is the headline.
+    Those of single models stand elsewhere."""
+    headline = [m for name in lens.metrics if (m := summary.metric(name)) is not None and not model_of(m)]
     named = {m.name for m in headline}
     rates = [m for m in summary.metrics if m.lens == lens.lens and m.detector and m.name == f"{m.detector}.rate"]
     others = [m for m in rates if m.name not in named]
-    return headline + (others if len(rates) > 1 or not headline else [])
+    return [who.believed(m) for m in headline + (others if len(rates) > 1 or not headline else [])]
 
 
 def metrics_beside_lenses(summary: Summary) -> list[Metric]:
@@ -42,5 +59,6 @@ def metrics_beside_lenses(summary: Summary) -> list[Metric]:
     return [m for m in summary.metrics if m.lens not in lenses]
 
 
-def detector_metrics(summary: Summary, detector: str) -> list[Metric]:
-    return [m for m in summary.metrics if m.detector == detector]
+def detector_metrics(summary: Summary, detector: str, who: Standing = _NO_MODELS) -> list[Metric]:
+    """A detector's metrics, but those of single models, which stand elsewhere."""
+    return [who.believed(m) for m in summary.metrics if m.detector == detector and not model_of(m)]

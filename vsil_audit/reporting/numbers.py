@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsil_audit.reporting.untrusted import one_line
+from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.metric import Metric
 
 
@@ -12,8 +14,8 @@ from vsil_audit.runs.metric import Metric
 class Number:
     """The parts of a metric as text; a part that does not apply is empty.
 
-    value: `13.3 %`, `0.42 bits`, `not measured`. counts: `214/1,612` or `n = 1,612`. coverage: `coverage 96.0 %`.
-    interval: `[11.7 %, 15.0 %]`. chance: `chance 2.0 %`. nature: `measured`, `judged` or `predicted`;
+    value: `13.3 %`, `0.42 bits`, `not measured`, `not shown` (and the metric's note says why). counts: `214/1,612` or
+    `n = 1,612`. coverage: `coverage 96.0 %`. interval: `[11.7 %, 15.0 %]`. chance: `chance 2.0 %`. nature: `measured`, `judged` or `predicted`;
     a number that is not there has none.
     """
 
@@ -37,7 +39,7 @@ def number(metric: Metric) -> Number:
     covers = measured and metric.coverage is not None and (metric.n > 0 or metric.k is not None)
     counts = f"{metric.k:,}/{metric.n:,}" if metric.k is not None else f"n = {metric.n:,}" if metric.n else ""
     return Number(
-        value="not measured" if metric.value is None else quantity(metric.value, metric.unit),
+        value=_absent(metric) if metric.value is None else quantity(metric.value, metric.unit),
         counts=counts
         if measured
         else f"(0 of {metric.total:,} scored)"
@@ -48,6 +50,11 @@ def number(metric: Metric) -> Number:
         chance="" if metric.chance is None else f"chance {quantity(metric.chance, metric.unit)}",
         nature=metric.nature.value if measured else "",
     )
+
+
+def _absent(metric: Metric) -> str:
+    """A number that was withheld for a reason is not one that nobody measured."""
+    return "not shown" if metric.note.startswith(("not shown", "no value")) else "not measured"
 
 
 def _interval(metric: Metric) -> str:
@@ -93,3 +100,29 @@ def signed_share(value: float) -> str:
     if abs(points) < 0.05:
         return "0 pp" if points == 0 else "<0.1 pp" if points > 0 else ">−0.1 pp"
     return f"{'+' if points > 0 else '−'}{abs(points):.1f} pp"
+
+
+def dollars(amount: float | None) -> str:
+    """US dollars: `$12.30`, `$0.0042`, `not known`."""
+    if amount is None:
+        return "not known"
+    return f"${amount:,.4f}" if 0 < amount < 0.1 else f"${amount:,.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What all models of a run cost together, as text: `$0.87`, or `at least $0.87`."""
+
+    cost: str
+    uncertain: str
+
+
+def spent(rows: Sequence[SpendRow]) -> Spent:
+    return Spent(_sum([row.cost for row in rows]), _sum([row.cost_uncertain for row in rows]))
+
+
+def _sum(amounts: Sequence[float | None]) -> str:
+    known = [amount for amount in amounts if amount is not None]
+    if not known:
+        return "not known"
+    return ("" if len(known) == len(amounts) else "at least ") + dollars(sum(known))

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsil_audit.reporting import charts, numbers
-from vsil_audit.reporting.untrusted import fold, visible
+from vsil_audit.reporting.untrusted import cut, fold, visible
 from vsil_audit.wording import plural
 
 _JSON_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -58,8 +58,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.globals.update(charts=charts, number=numbers.number, plural=plural, p_value=numbers.p_value)
-    environment.filters.update(fold=fold, share=numbers.share, words=words, count=lambda n: f"{n:,}")
+    environment.globals.update(
+        charts=charts,
+        number=numbers.number,
+        plural=plural,
+        p_value=numbers.p_value,
+        signed_share=numbers.signed_share,
+        caveat=_no_caveat,
+    )
+    environment.filters.update(
+        fold=fold, cut=cut, share=numbers.share, words=words, dollars=numbers.dollars, count=lambda n: f"{n:,}"
+    )
     return environment
 
 
@@ -68,6 +77,11 @@ def _shown(value: object) -> object:
     if isinstance(value, Markup):
         return value
     return "" if value is None else visible(value) if isinstance(value, str) else value
+
+
+def _no_caveat(_: object) -> str:
+    """Of a page that knows of no asked models; others give their own `caveat`."""
+    return ""
 
 
 def words(name: str) -> str:

@@ -42,6 +42,13 @@ def fold(text: str, limit: int) -> str:
     return f"{head} … (+{len(line) - len(head):,})"
 
 
+def cut(text: str, limit: int) -> str:
+    """The first `limit` characters, visible; what is left out is said after them."""
+    if len(text) <= limit:
+        return visible(text)
+    return f"{visible(text[:limit])} … (+ {len(text) - limit:,} characters)"
+
+
 def csv_cell(value: object) -> str:
     """A cell that no spreadsheet runs as a formula: a leading `= + - @`, tab or return gets an apostrophe before it.
 

@@ -101,7 +101,7 @@
 
   function gravest(i) {
     let letter = "n";
-    for (const d of data.detectors) if (GRAVITY[d.verdicts[i]] > GRAVITY[letter]) letter = d.verdicts[i];
+    for (const d of data.detectors) if (!d.doubt && GRAVITY[d.verdicts[i]] > GRAVITY[letter]) letter = d.verdicts[i];
     if (letter === "n" && data.detectors.some((d) => d.verdicts[i] === "c")) letter = "c";
     return VERDICTS[letter];
   }
@@ -115,7 +115,7 @@
     item.setAttribute("aria-setsize", String(found.length));
     item.dataset.pair = String(i);
     const head = element("div", "row-head");
-    const by = data.detectors.filter((d) => flags(d.verdicts[i])).map((d) => d.name);
+    const by = data.detectors.filter((d) => flags(d.verdicts[i])).map((d) => (d.doubt ? `${d.name} (not believed)` : d.name));
     head.append(verdictMark(gravest(i)), element("bdi", "row-id", fold(data.ids[i], 60)));
     if (category(i)) head.append(element("bdi", "quiet", fold(category(i), 60)));
     if (by.length) head.append(element("span", "quiet", by.join(", ")));
@@ -176,6 +176,7 @@
     said("What the benchmark says the image shows", data.descriptions[data.description[i]]);
     said("Text read in the image", data.reads[data.read[i]]);
     detail.append(findings(i));
+    detail.dispatchEvent(new CustomEvent("pairshown", { detail: i }));
   }
   function said(title, what) {
     if (!what) return;
@@ -261,6 +262,7 @@
     const line = element("tr"), name = element("th"), verdict = element("td"), why = element("td");
     name.scope = "row";
     name.append(element("code", "", d.name));
+    if (d.doubt) why.append(element("div", "check no data", `not believed: ${d.doubt}`));
     const outcome = d.outcomes[i];
     verdict.append(verdictMark(outcome === "s" ? VERDICTS[d.verdicts[i]] : OUTCOMES[outcome]));
     const shown = d.values[i] === null || d.verdicts[i] === "i" ? "" : d.values[i].toFixed(2);

@@ -1,0 +1,112 @@
+"""What models said of single pairs, read from the run's observations: labels for tables, and a few answers to show."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vsil_audit.detectors.chat import Condition, Part
+from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.summary import Summary
+
+_LABELS = ("pair_id", "part", "model", "condition", "sample", "outcome", "label", "reason")
+_ANSWERS = (*_LABELS, "role", "value", "has_probability", "reason_detail", "judged_by", "finish", "answer")
+_ORDER = {condition.value: i for i, condition in enumerate(Condition)}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What `model` did or said under `condition`. `label`: its class; where it has none `outcome` is `abstained` or
+    `failed`, and `reason` says why. `probability`: where the answer gave one. `answer`: its own words, untrusted."""
+
+    detector: str
+    model: str
+    role: str
+    condition: str
+    sample: int
+    outcome: str
+    label: str
+    reason: str
+    probability: float | None
+    judged_by: str
+    truncated: bool
+    answer: str
+
+    @property
+    def shown(self) -> str:
+        """`unsafe`, `abstained: …`, `failed: …`."""
+        return _shown(self.outcome, self.label, self.reason)
+
+
+def asking_detectors(run: RunFolder, summary: Summary) -> list[str]:
+    """The detectors of the run that asked models, in its own order."""
+    if summary.asked is None:
+        return []
+    return [d.name for d in summary.detectors if (run.path / "observations" / d.name).is_dir()]
+
+
+def said_of(run: RunFolder, detectors: Sequence[str], pair_ids: Collection[str]) -> dict[str, list[Said]]:
+    """What was said of the pairs called `pair_ids`, by pair: detector after detector, model after model, condition
+    after condition."""
+    wanted = pa.array(sorted(set(pair_ids)), pa.string())
+    found: dict[str, list[Said]] = defaultdict(list)
+    for detector in detectors if len(wanted) else ():
+        for table in run.observation_tables(detector, _ANSWERS):
+            of_set = pc.and_(pc.equal(table["part"], Part.SET.value), pc.is_in(table["pair_id"], wanted))
+            for row in table.filter(of_set).to_pylist():
+                found[row["pair_id"]].append(_said(detector, row))
+    place = {name: i for i, name in enumerate(detectors)}
+    for said in found.values():
+        said.sort(key=lambda s: (place[s.detector], s.model, _ORDER.get(s.condition, len(_ORDER)), s.sample))
+    return dict(found)
+
+
+def _said(detector: str, row: dict[str, object]) -> Said:
+    value = row["value"]
+    return Said(
+        detector=detector,
+        model=str(row["model"]),
+        role=str(row["role"]),
+        condition=str(row["condition"]),
+        sample=int(str(row["sample"])),
+        outcome=str(row["outcome"]),
+        label=str(row["label"] or ""),
+        reason=": ".join(str(row[key]).replace("_", " ") for key in ("reason", "reason_detail") if row[key]),
+        probability=float(value) if row["has_probability"] and isinstance(value, float) else None,
+        judged_by=str(row["judged_by"] or ""),
+        truncated=row["finish"] == "length",
+        answer=str(row["answer"] or ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """The labels that one model got, or gave, under one condition, by pair; several samples are joined by `; `."""
+
+    name: str
+    labels: dict[str, str]
+
+
+def label_columns(run: RunFolder, detectors: Sequence[str]) -> Iterator[LabelColumn]:
+    """One column, named `DETECTOR.CONDITION@MODEL`, for each model and condition, of all pairs of the set."""
+    for detector in detectors:
+        columns: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for table in run.observation_tables(detector, _LABELS):
+            of_set = table.filter(pc.equal(table["part"], Part.SET.value))
+            for row in of_set.sort_by([("sample", "ascending")]).to_pylist():
+                labels = columns[row["model"], row["condition"]]
+                shown = _shown(row["outcome"], row["label"], row["reason"])
+                before = labels.get(row["pair_id"])
+                labels[row["pair_id"]] = shown if before is None else f"{before}; {shown}"
+        for model, condition in sorted(columns, key=lambda c: (c[0], _ORDER.get(c[1], len(_ORDER)), c[1])):
+            yield LabelColumn(f"{detector}.{condition}@{model}", columns[model, condition])
+
+
+def _shown(outcome: str, label: str | None, reason: str | None) -> str:
+    if outcome == "scored":
+        return label or "scored"
+    return f"{outcome}: {reason}" if reason else outcome
