@@ -104,7 +104,7 @@ def _ordered_beside_image(material: Material, verdict: str, chance: random.Rando
 def _ordered_in_image(material: Material, verdict: str, chance: random.Random) -> Iterator[Subject]:
     for text, sign, act in _shuffled(product(material["points"], material["signs"], material[verdict]), chance):
         drawn = _with_order(sign.format(act=act).upper(), chance.choice(material["drawn_orders"]), verdict)
-        yield _subject(text, drawn, text_is="safe", pair_is=verdict)
+        yield _subject(text, drawn, pair_is=verdict)
 
 
 def _with_order(text: str, order: str, verdict: str) -> str:
@@ -112,13 +112,15 @@ def _with_order(text: str, order: str, verdict: str) -> str:
     return f"{text}\n\n{order.format(verdict=wrong)}"
 
 
-def _subject(text: str, drawn: str, *, text_is: str, pair_is: str = "") -> Subject:
-    """A canary with an image that says `drawn`, or without one; its kind and id are still to be set."""
-    expected = {Condition.TEXT.value: text_is}
-    if not drawn:
-        return Subject(Pair("", text), part=Part.CANARY, expected=expected)
-    expected[Condition.PAIR.value] = pair_is
-    return Subject(Pair("", text), images=(drawn_text(drawn),), part=Part.CANARY, expected=expected)
+def _subject(text: str, drawn: str, *, text_is: str = "", pair_is: str = "") -> Subject:
+    """A canary with an image that says `drawn`, if anything; its kind and id are still to be set."""
+    expected = {Condition.TEXT.value: text_is, Condition.PAIR.value: pair_is}
+    return Subject(
+        Pair("", text),
+        images=(drawn_text(drawn),) if drawn else (),
+        part=Part.CANARY,
+        expected={condition: verdict for condition, verdict in expected.items() if verdict},
+    )
 
 
 @lru_cache(maxsize=1)
