@@ -134,7 +134,7 @@ def _known(provider: str, model: str) -> _Known:
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigurationError(
             f"{model}: there is no provider {provider!r}.{hint}",
-            f"Known: {', '.join(_KNOWN)}, scripted. Any compatible server: vllm/MODEL@http://HOST:PORT/v1.",
+            f"Known: {', '.join(_KNOWN)}, hf, scripted. Any compatible server: vllm/MODEL@http://HOST:PORT/v1.",
         )
     return _KNOWN[provider]
 

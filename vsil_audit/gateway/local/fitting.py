@@ -15,20 +15,22 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", 
 
 @dataclass(slots=True)
 class _Size:
-    """How many fit, as far as is known: half of what did not, and twice that again after `patience` full batches, which
-    doubles with each failure. One long text must not slow down a whole run."""
+    """How many fit, as far as is known: half of what did not. Twice that is tried again after `patience` full batches,
+    since one long text must not slow down a whole run; each time that was too much, `patience` doubles."""
 
     now: int
     full_batches: int = 0
     patience: int = 4
+    grown: bool = False
 
     def fitted(self, number: int, most: int) -> None:
         self.full_batches += number == self.now
         if self.full_batches >= self.patience and self.now < most:
-            self.now, self.full_batches = min(2 * self.now, most), 0
+            self.now, self.full_batches, self.grown = min(2 * self.now, most), 0, True
 
     def failed(self, number: int) -> None:
-        self.now, self.full_batches, self.patience = number // 2, 0, 2 * self.patience
+        self.patience *= 1 + self.grown
+        self.now, self.full_batches, self.grown = number // 2, 0, False
 
 
 class Fitting:

@@ -55,7 +55,7 @@ def load(folder: Path, device: Device) -> LoadedModel:
         raise
     except Exception as error:  # transformers raises nearly anything for models that it cannot build
         reason = " ".join(str(error).split())[:400] or type(error).__name__
-        if "trust_remote_code" in reason:
+        if "trust_remote_code" in reason or "custom code" in reason:
             reason = "it brings code of its own, which is never run; use a model that transformers itself knows"
         raise LoadingError(f"the model cannot be loaded: {reason}") from error
 

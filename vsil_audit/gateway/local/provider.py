@@ -98,9 +98,7 @@ class LocalProvider:
         try:
             generator = await asyncio.shield(self._loading)
         except LoadingError as error:
-            raise AttemptError(
-                FailureKind.PERMANENT, f"hf/{self.model}: {error}", retry=False, blame=Blame.FATAL, sent=False
-            ) from None
+            raise AttemptError(FailureKind.PERMANENT, str(error), retry=False, blame=Blame.FATAL, sent=False) from None
         if self._batches is None:
             assert self._executor is not None
             self._batches = Batches(Fitting(generator.answer, self._most), self._executor)
