@@ -72,7 +72,7 @@ class Subject:
     another pair of the set, none of which is among its own, empty where the set has no other.
 
     `expected`: of a canary, the right label for each condition. `kind`: what a canary tests (`plain`, `injection`,
-    `twin`); `twin`: equal for canaries that share their text and differ in their image.
+    `twin`), or the kind of a control text; `twin`: equal for canaries that share their text and differ in their image.
     """
 
     pair: Pair
