@@ -12,14 +12,14 @@ from vsil_audit.gateway.answers import Answer, CallFailure, FailureKind
 BLIND = "the model takes no images"
 
 _IMAGES = r"(?:images?|image_url|pictures?|vision|visual|multi-?modal)"
-_VERB = r"(?:support|accept|process|handle|take|allow|receive|read)"
+_VERB = r"(?:support|accept|take|allow)"  # to be unable to read or process one is often the fault of that image
 _VERBED = r"(?:supported|accepted|allowed|enabled|available)"
 _TAKES_NONE = re.compile(
     "|".join(
         (
             rf"(?:\bnot|n't|\bcannot|\bunable to)\b[\w ]{{0,24}}?\b{_VERB}[\w ]{{0,24}}?['\"` ]{_IMAGES}\b",
             rf"\b{_IMAGES}\b['\"`]?[\w ]{{0,24}}?\b(?:is|are) (?:not|only|un)[\w ]{{0,12}}?{_VERBED}",
-            rf"\b(?:not|isn't) (?:an? )?[\w ]{{0,12}}?{_IMAGES}\b",
+            r"\b(?:not|isn't) (?:an? )?(?:multi-?modal|vision)\b",
             rf"\bno endpoints? found that supports? {_IMAGES}",
             r"\b(?:takes? no|at most 0) images?\b|\btext[- ]only\b",
             r"\b(?:unknown variant|invalid value)\W+image",
@@ -32,7 +32,7 @@ _TAKES_NONE = re.compile(
 _THIS_IMAGE = re.compile(
     r"\b(?:formats?|mime|media[ _]types?|file types?|image types?|of type|resolution|sizes?|too (?:large|small|many)|"
     r"(?:larg|small)er than|exceeds?|dimensions?|pixels?|corrupt\w*|decod\w+|animated|webp|gifs?|bmp|tiff|avif|svg|"
-    r"download\w*|urls?)\b",
+    r"download\w*|urls?|(?:this|that|the|your|an?|input|provided) image(?! (?:input|modalit|content)))\b",
     re.I,
 )
 """Words of a complaint about one image, not of what a model can do at all."""
