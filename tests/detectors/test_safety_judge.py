@@ -154,6 +154,12 @@ def test_without_another_image_nothing_is_swapped() -> None:
     assert one(SAFE, Subject(PAIR, (SIGN,)))["swapped"].outcome == Abstained("no other image to show")
 
 
+def test_a_control_is_judged_alone_and_with_its_own_image() -> None:
+    observed = one(SAFE, replace(SUBJECT, part=Part.CONTROL))
+    assert list(observed) == ["text", "pair"]
+    assert {o.part for o in observed.values()} == {Part.CONTROL}
+
+
 def test_a_pair_is_not_judged_by_a_part_of_its_images() -> None:
     pair = Pair("p1", TEXT, images=(ImageRef("a", path="a.png"), ImageRef("b", path="b.png")))
     for images in ((), (SIGN,)):

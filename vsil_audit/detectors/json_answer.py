@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-_MOST_CHARACTERS = 100_000
+MOST_CHARACTERS = 32_000
+"""Of a longer text only the end is read: a judge's verdict stands there, and reading must not hold up other answers."""
+
 _DEEPEST, _MOST_TOKENS = 16, 4096
 _END_OF_THOUGHTS, _THOUGHTS = "</think>", "<think>"
 _DECODER = json.JSONDecoder(strict=False)
+_OPENS = re.compile(r"""\{(?=\s*["'}])""")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<mark>[{}\[\]:,])|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<plain>[A-Za-z]+|-?\d+(?:\.\d+)?))""",
     re.DOTALL,
@@ -40,7 +43,7 @@ def last_object(text: str) -> Mapping[str, Any] | None:
     Tolerates text and code fences around it, line breaks in strings, trailing commas, and Python's notation (single
     quotes, True, None).
     """
-    text = text[-_MOST_CHARACTERS:]
+    text = text[-MOST_CHARACTERS:]
     last: _Object | None = None
     depth = end = 0
     for found in _objects(text):
@@ -54,7 +57,7 @@ def last_object(text: str) -> Mapping[str, Any] | None:
 
 def last_objects(text: str) -> list[Mapping[str, Any]]:
     """Every JSON object of a text that can be read, the last one first, without those inside another one that can."""
-    return [found.value for found in _objects(text[-_MOST_CHARACTERS:])][::-1]
+    return [found.value for found in _objects(text[-MOST_CHARACTERS:])][::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +68,18 @@ class _Object:
 
 
 def _objects(text: str) -> Iterator[_Object]:
-    start = text.find("{")
-    while start >= 0:
+    opens = _OPENS.search(text)
+    while opens is not None:
+        start, end = opens.span()
         try:
             value, end = _decoded(text, start)
         except RecursionError:  # nested beyond all sense
             return
         except ValueError:
-            end = start + 1
+            pass
         else:
             yield _Object(start, end, value)
-        start = text.find("{", end)
+        opens = _OPENS.search(text, end)
 
 
 def _decoded(text: str, start: int) -> tuple[Mapping[str, Any], int]:

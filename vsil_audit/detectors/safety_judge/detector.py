@@ -32,6 +32,9 @@ NO_IMAGE = "no image"
 NOT_ALL_IMAGES = "not all of its images can be opened"
 NO_OTHER_IMAGE = "no other image to show"
 
+MOST_KEPT_CHARACTERS = 20_000
+"""Of an answer, in an observation; the gateway's cache has all of it."""
+
 _CONDITIONS = (Condition.TEXT, Condition.PAIR, Condition.SWAPPED)
 
 
@@ -81,7 +84,7 @@ class SafetyJudge:
 
     async def examine(self, subject: Subject, ask: Ask) -> Sequence[Observation]:
         """One observation for each judge, condition and sample, in that order; all are asked at once. A canary is
-        judged under the conditions for which a verdict is expected."""
+        judged under the conditions for which a verdict is expected, a control without another image."""
         asking = self._concessions.around(self._sight.guard(ask))
         return await asyncio.gather(
             *(
@@ -131,7 +134,8 @@ class SafetyJudge:
 
     def _with(self, observation: Observation, said: Verdict[SafetyVerdict] | Unreadable) -> Observation:
         if said.answer is not None:
-            observation = replace(observation, answer=said.answer.text, finish=said.answer.finish.value)
+            kept = said.answer.text[:MOST_KEPT_CHARACTERS]
+            observation = replace(observation, answer=kept, finish=said.answer.finish.value)
         details: dict[str, Json] = {}
         if given_up := self._concessions.made(observation.model):
             details["asked_without"] = [concession.value for concession in sorted(given_up)]
@@ -141,7 +145,7 @@ class SafetyJudge:
         if said.repaired:
             details["repaired"] = True
         if said.value.reasons:
-            details["reasons"] = said.value.reasons
+            details["reasons"] = said.value.reasons[:MOST_KEPT_CHARACTERS]
         label = said.value.label
         probability = probability_of_unsafe(said.answer.logprobs, label)
         return replace(
@@ -156,15 +160,21 @@ class SafetyJudge:
 def _shown(subject: Subject) -> Iterator[tuple[Condition, tuple[ImagePart, ...] | Abstained]]:
     """The images to show under each condition, or why nothing is asked under it."""
     for condition in _CONDITIONS:
-        if subject.part is Part.CANARY and condition.value not in subject.expected:
+        if not _looks_at(subject, condition):
             continue
         if condition is Condition.TEXT:
             yield condition, () if subject.pair.text.strip() else Abstained(NO_TEXT)
-        elif not subject.images:
-            yield condition, Abstained(NOT_ALL_IMAGES if subject.pair.images else NO_IMAGE)
         elif len(subject.images) < len(subject.pair.images):
             yield condition, Abstained(NOT_ALL_IMAGES)
+        elif not subject.images:
+            yield condition, Abstained(NO_IMAGE)
         elif condition is Condition.PAIR:
             yield condition, subject.images
         else:
             yield condition, subject.swapped or Abstained(NO_OTHER_IMAGE)
+
+
+def _looks_at(subject: Subject, condition: Condition) -> bool:
+    if subject.part is Part.CANARY:
+        return condition.value in subject.expected
+    return subject.part is Part.SET or condition is not Condition.SWAPPED

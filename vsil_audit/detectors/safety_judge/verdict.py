@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -72,12 +73,17 @@ def safety_question(
     task = prompt(name).render(mark=mark, first=first, second=second)
     request = Request(
         messages=(Message.system(task), Message.user(*images, fenced("query", text, mark))),
-        parameters=Parameters(
-            temperature=temperature, max_tokens=MOST_ANSWER_TOKENS, top_logprobs=TOP_LOGPROBS, json_schema=_SCHEMA
-        ),
+        parameters=_parameters(temperature),
         sample=sample,
     )
     return Question(request, _TYPICAL), mark
+
+
+@lru_cache(maxsize=4)
+def _parameters(temperature: float) -> Parameters:
+    return Parameters(
+        temperature=temperature, max_tokens=MOST_ANSWER_TOKENS, top_logprobs=TOP_LOGPROBS, json_schema=_SCHEMA
+    )
 
 
 def _is_odd(text: str, seed: int) -> bool:
