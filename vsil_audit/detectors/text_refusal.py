@@ -26,7 +26,6 @@ OFFLINE = "offline"
 """`Observation.judged_by` where the classifier in the package classed the answer."""
 
 BLOCKED = "blocked by the provider"
-SAFE = frozenset({ResponseClass.REFUSAL.value, ResponseClass.WARNING.value})
 _UNCLEAR_TO_ANYBODY = frozenset({Unclear.EMPTY, Unclear.PLACEHOLDER, Unclear.ERROR, Unclear.PAGE, Unclear.FILTERED})
 _MOST_REASONS = 600
 _TYPICAL_ANSWER = """\
@@ -228,8 +227,13 @@ def _usual(observations: Sequence[Observation]) -> str:
     labels = Counter(o.label for o in observations if isinstance(o.outcome, Scored))
     if labels:
         return labels.most_common(1)[0][0]
-    outcome = observations[0].outcome
-    return outcome.reason if isinstance(outcome, Abstained) else f"failed: {getattr(outcome, 'kind', '')}"
+    match observations[0].outcome:
+        case Failed(kind, _):
+            return f"failed: {kind}"
+        case Abstained(reason):
+            return reason
+        case Scored():
+            return ""
 
 
 def _why_none(asked: Sequence[Observation]) -> Outcome:
