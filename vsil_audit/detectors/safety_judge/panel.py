@@ -28,8 +28,8 @@ class _Opinion:
     missing: Abstained | Failed | None = None
 
     def to_json(self) -> Json:
-        if self.unsafe is None:
-            return {"missing": self.missing.reason if isinstance(self.missing, Abstained) else _kind(self.missing)}
+        if self.missing is not None:
+            return {"missing": self.missing.reason if isinstance(self.missing, Abstained) else self.missing.kind}
         return {"unsafe": self.unsafe, "value": round(self.value, 4), "samples": self.samples}
 
 
@@ -104,7 +104,3 @@ def _most_common(outcomes: Sequence[Outcome]) -> Abstained | Failed | None:
     abstained = Counter(o for o in outcomes if isinstance(o, Abstained))
     ranked = (failed or abstained).most_common(1)
     return ranked[0][0] if ranked else None
-
-
-def _kind(outcome: Failed | None) -> str:
-    return outcome.kind if outcome is not None else ""
