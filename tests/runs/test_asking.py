@@ -32,6 +32,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_scan
 from vsil_audit.runs.progress import Silent
+from vsil_audit.runs.subjects import LEAST_CANARIES
 
 MakeDataset = Callable[..., Path]
 
@@ -129,10 +130,10 @@ def test_each_subject_is_observed_once_and_each_pair_has_its_finding_in_order(
     ids = [f"q{i}" for i in range(10)]
     assert set(observed.values()) == {1}
     assert {(i, c) for i in ids for c in ("text", "pair", "swapped")} < set(observed)
-    assert sum(o.part is Part.CANARY for o in folder.observations("echo")) == 10
+    assert sum(o.part is Part.CANARY for o in folder.observations("echo")) == LEAST_CANARIES
     assert [f.pair_id for f in folder.findings("echo")] == ids
     assert folder.manifest().state is RunState.COMPLETE
-    assert paid_calls(folder) == 10 * 3 + 10
+    assert paid_calls(folder) == 10 * 3 + LEAST_CANARIES
 
 
 def test_the_swapped_image_is_another_pairs_and_the_same_in_every_session(
@@ -141,7 +142,7 @@ def test_the_swapped_image_is_another_pairs_and_the_same_in_every_session(
     model = script("rules: [{answer: fine}]")
     first = execute(planned(make_dataset(10), tmp_path / "run", model), Silent())
     again = execute(planned(tmp_path / "benchmark", tmp_path / "again", model), Silent())
-    assert paid_calls(first) == 40
+    assert paid_calls(first) == 30 + LEAST_CANARIES
     assert paid_calls(again) == 0  # every request was the same, and stood in the cache
 
 
@@ -157,7 +158,7 @@ def test_a_used_up_budget_leaves_the_rest_open_and_the_next_session_pays_only_th
     assert not folder.has_findings("echo", 2)
     execute(planned(root, tmp_path / "run", model), Silent())
     assert folder.manifest().state is RunState.COMPLETE
-    assert paid_calls(folder) == 40
+    assert paid_calls(folder) == 30 + LEAST_CANARIES
     assert all(isinstance(f.outcome, Scored) for f in folder.findings("echo"))
 
 
