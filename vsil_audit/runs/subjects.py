@@ -39,8 +39,8 @@ class Subjects:
         return [self._subject(pair, facts) for pair, facts in self._folder.read_batch(index)]
 
     def canaries(self, detector: ChatDetector, n_pairs: int) -> dict[int, list[Subject]]:
-        """The detector's canaries by the batch in which they are mixed: 1 % of the pairs and LEAST_CANARIES at least: with
-        fewer, a judge that guesses about images would often pass for one that sees."""
+        """The detector's canaries by the batch in which they are mixed: 1 % of the pairs and LEAST_CANARIES at least
+        (with fewer, a judge that guesses about images would often pass for one that sees)."""
         n_batches = self._folder.n_batches()
         if Part.CANARY not in detector.examines or not n_pairs:
             return {}
