@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vsil_audit.stats.clusters import clustered_rate
 from vsil_audit.stats.corrected_leak_rate import LabelledElsewhere, LabelledSample, corrected_leak_rate
-from vsil_audit.stats.leak_rate import leak_rates
 from vsil_audit.stats.rates import Interval, Rate
 
 Flags = npt.NDArray[np.bool_]
@@ -127,7 +127,7 @@ def simulate(judge: Judge, leaking: float, cluster: int, simulations: int, seed:
             labels = LabelledSample(np.isin(found.groups, drawn), found.pair_harmful, found.text_harmful)
         verdicts = found.pair_unsafe, found.text_unsafe, scored, found.groups
         corrected.append(corrected_leak_rate(*verdicts, labels))
-        naive.append(leak_rates(*verdicts, sees_images=True, passes_benign=True, flags_harmful=True).leak)
+        naive.append(clustered_rate(found.text_unsafe[found.pair_unsafe], found.groups[found.pair_unsafe]))
     given, coverage, width = covering(corrected, leaking)
     return Cell(given, coverage, width, *covering(naive, leaking)[1:])
 

@@ -63,10 +63,10 @@ def mixture_share(mixture: Mixture, kinds: tuple[str, str, str]) -> Interval:
         if _homogeneity(mixture.labelled[[one, other]]) < _ALIKE:
             return Interval(None, None, None, n, NOT_TOLD_APART.format(kinds[one], kinds[other]))
     grid = np.linspace(0.0, 1.0, _GRID)
-    profile = _profile(mixture, grid)
+    profile, states = _profile(mixture, grid, _start(mixture))
     best = float(grid[profile.argmax()])
     around = np.clip(np.linspace(best - 1 / (_GRID - 1), best + 1 / (_GRID - 1), _GRID), 0.0, 1.0)
-    finer = _profile(mixture, around)
+    finer, _ = _profile(mixture, around, states[profile.argmax()])
     value, top = float(around[finer.argmax()]), float(finer.max())
     saturated = _likelihood(mixture.seen, mixture.seen / mixture.seen.sum()) + _likelihood(
         mixture.labelled, mixture.labelled / mixture.labelled.sum(axis=1, keepdims=True)
@@ -82,14 +82,18 @@ def mixture_share(mixture: Mixture, kinds: tuple[str, str, str]) -> Interval:
     return Interval(value, low, high, n, PROFILE)
 
 
-def _profile(mixture: Mixture, shares: Floats) -> Floats:
-    """Log-likelihood at each of `shares` (G,), all else being most likely. Shape (G,).
+def _start(mixture: Mixture) -> Floats:
+    """Where EM begins: the share of kind 0 and of the others, then the labelled verdicts of each kind. (2 + 3 K,)."""
+    smoothed = mixture.labelled + 0.5
+    return np.concatenate([[0.3, 0.7], (smoothed / smoothed.sum(axis=1, keepdims=True)).reshape(-1)])
+
+
+def _profile(mixture: Mixture, shares: Floats, start: Floats) -> tuple[Floats, Floats]:
+    """Log-likelihood at each of `shares` (G,), all else being most likely, and the states where it is: (G, 2 + 3 K).
 
     EM, sped up by squared extrapolation (SQUAREM: Varadhan and Roland 2008) of the roots of the parameters.
     """
-    start = (mixture.labelled + 0.5) / (mixture.labelled + 0.5).sum(axis=1, keepdims=True)
-    # rows: share of kind 0 and of the others, then the verdicts of each kind
-    state = np.repeat(np.concatenate([[0.3, 0.7], start.reshape(-1)])[None], len(shares), axis=0)
+    state = np.repeat(start[None], len(shares), axis=0)
     best = np.full(len(shares), -np.inf)
     for _ in range(_ROUNDS):
         _, once = _em_step(mixture, shares, state)
@@ -102,7 +106,7 @@ def _profile(mixture: Mixture, shares: Floats) -> Floats:
         far = _extrapolated(state, once, twice)
         tried, further = _em_step(mixture, shares, far)
         state = np.where((tried > reached)[:, None], further, twice)
-    return best
+    return best, twice
 
 
 def _em_step(mixture: Mixture, shares: Floats, state: Floats) -> tuple[Floats, Floats]:
