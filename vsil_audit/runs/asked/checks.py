@@ -33,35 +33,28 @@ class Canaries:
 
     places: Groups
     conditions: list[str]
-    given: Labels
-    right: Labels
-
-    @property
-    def scored(self) -> Flags:
-        return np.greater_equal(self.given, 0)
-
-    @property
-    def hits(self) -> Flags:
-        return self.scored & np.equal(self.given, self.right)
+    expected: list[str]
+    scored: Flags
+    hits: Flags
 
 
 def canaries_of(seen: Observed, model: str) -> Canaries:
-    grid, places, conditions, given, right = seen.parts[Part.CANARY], [], [], [], []
-    for condition, expected in seen.planted.expected.items():
-        if Asked(model, condition) not in grid.codes:
-            continue
-        said = verdict(grid, model, condition)
-        for place, label in expected.items():
-            if label in seen.menu:
-                places.append(place)
-                conditions.append(condition)
-                given.append(said[place])
-                right.append(seen.menu.index(label))
+    """The right verdict may be one of several: `implicit|explicit`."""
+    grid = seen.parts[Part.CANARY]
+    rows = [
+        (place, condition, right, seen.menu[code] if code >= 0 else "")
+        for condition, expected in seen.planted.expected.items()
+        if Asked(model, condition) in grid.codes
+        for said in [verdict(grid, model, condition).tolist()]
+        for place, right in expected.items()
+        for code in [said[place]]
+    ]
     return Canaries(
-        np.array(places, dtype=np.int64),
-        conditions,
-        np.array(given, dtype=np.int8),
-        np.array(right, dtype=np.int8),
+        np.array([place for place, *_ in rows], dtype=np.int64),
+        [condition for _, condition, *_ in rows],
+        [right for _, _, right, _ in rows],
+        np.array([given != "" for *_, given in rows], dtype=bool),
+        np.array([given in right.split("|") for *_, right, given in rows], dtype=bool),
     )
 
 
@@ -104,7 +97,7 @@ def _twins(seen: Observed, found: Canaries) -> Iterable[list[int]]:
         twin = seen.planted.twins.get(place, "")
         if twin and condition == Condition.PAIR.value:
             by_twin.setdefault(twin, []).append(row)
-    return (rows for rows in by_twin.values() if len(set(found.right[rows].tolist())) > 1)
+    return (rows for rows in by_twin.values() if len({found.expected[row] for row in rows}) > 1)
 
 
 def control_check(seen: Observed, model: str, alarms: Rate) -> JudgeCheck:
@@ -176,18 +169,27 @@ def _checked(
 
 def why_not_trusted(checks: Sequence[JudgeCheck], needed: Iterable[str]) -> str:
     """Which checks failed, with their numbers, and which of `needed` could not be made; empty for a judge to trust."""
-    failed = [_failure(check) for check in checks if check.passed is False]
+    failed = [check for check in checks if check.passed is False]
+    if any(check.name == "coverage" for check in failed):  # which leaves the others without verdicts, too
+        failed = [check for check in failed if check.name == "coverage" or not _unanswered(check)]
     if failed:
-        return "; ".join(failed)
+        return "; ".join(map(_failure, failed))
     made = {check.name for check in checks if check.passed}
     missing = [name for name in needed if name not in made]
+    if "coverage" in missing:
+        return "no pair could be put to it"
     return f"not checked: {', '.join(name.replace('_', ' ') for name in missing)}" if missing else ""
+
+
+def _unanswered(check: JudgeCheck) -> bool:
+    """Whether most of what was asked for the check has no verdict."""
+    return check.metric.value is None or 2 * check.metric.n < check.metric.total
 
 
 def _failure(check: JudgeCheck) -> str:
     metric, name = check.metric, check.name.replace("_", " ")
     if check.name == "varies":
         return f"it gave one and the same verdict {metric.n:,} times"
-    if metric.value is None or 2 * metric.n < metric.total:
+    if _unanswered(check):
         return f"{name}: verdicts on {metric.n:,} of {metric.total:,} only"
     return f"{name}: {metric.value:.0%} ({metric.k:,} of {metric.n:,}), must be {check.bound}"

@@ -22,7 +22,7 @@ from vsil_audit.stats.clusters import Groups, clustered_rate
 from vsil_audit.stats.proportions import wilson
 from vsil_audit.stats.rates import Rate
 
-_NEEDED = ("canaries", "coverage", "varies")
+_NEEDED = ("canaries", "image_sensitivity", "coverage", "varies")
 _LEAKING = ("implicit", "explicit")
 _TELLS = {
     "none": "share of pairs whose text reveals nothing of what matters in the image",
@@ -72,6 +72,7 @@ def _checks(seen: Observed, model: str, said: Labels, conditions: Sequence[str])
         judge_checks.varies_check(seen, model, [said, *canaries]),
         judge_checks.canary_check(seen, model, planted),
         judge_checks.injection_check(seen, model, planted),
+        judge_checks.image_check(seen, model, planted),
     ]
 
 
