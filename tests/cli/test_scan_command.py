@@ -120,7 +120,7 @@ def test_too_little_coverage_is_inconclusive(vsil_audit: Command, gnomes: Path) 
     arguments = ("scan", gnomes, "--text-column", "question", "--detectors", "ocr_overlap,hygiene", "-q")
     said = vsil_audit(*arguments)
     assert said.code == 3
-    assert "cover 3 of 12 pairs" in said.err
+    assert "covers 3 of 12 pairs" in said.err
     assert vsil_audit(*arguments, "--min-coverage", "0.2").code == 0
 
 

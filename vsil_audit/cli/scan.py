@@ -44,7 +44,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="Exit 3 when the content lens covers a smaller share of the pairs.",
+    help="Exit 3 when what was measured covers a smaller share of the pairs.",
 )
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger images. [default: 64 million]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for images. [default: the CPUs available]")
@@ -186,28 +186,20 @@ class _Shown:
         outcomes = {verdict.outcome for verdict in verdicts}
         if Outcome.CROSSED in outcomes:
             return ExitCode.THRESHOLD_CROSSED
-        if Outcome.INCONCLUSIVE in outcomes or self._uncovered(audit):
+        if Outcome.INCONCLUSIVE in outcomes or self._inconclusive(audit):
             return ExitCode.INCONCLUSIVE
         return ExitCode.OK
 
-    def _uncovered(self, audit: Audit) -> str:
-        """Why the run is inconclusive, or nothing."""
-        summary = audit.summary
-        if not summary.dataset.pairs:
-            return "no pair could be read"
-        metric = summary.metric("suspected_rate")
-        if metric is None or metric.coverage is None or metric.coverage >= self._min_coverage:
-            return ""
-        return (
-            f"the content detectors cover {metric.n} of {metric.total} pairs, "
-            f"less than --min-coverage {self._min_coverage:g}"
-        )
+    def _inconclusive(self, audit: Audit) -> list[str]:
+        from vsil_audit.runs.conclusive import why_inconclusive
+
+        return why_inconclusive(audit.summary, self._min_coverage)
 
     def _explain(self, audit: Audit, verdicts: list[Verdict]) -> None:
         """Thresholds and lack of coverage decide the exit code, so they are told even when quiet."""
         for verdict in verdicts:
             click.echo(f"--fail-on {verdict.threshold}: {verdict.outcome.value}. {verdict.reason}", err=True)
-        if why := self._uncovered(audit):
+        for why in self._inconclusive(audit):
             click.echo(f"Inconclusive: {why}.", err=True)
 
 
