@@ -67,3 +67,13 @@ def test_an_unknown_metric_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="suspected_rat") as caught:
         check(summary_with(rate("suspected_rate", 1, 2)), [parse_threshold("suspected_rat>0.1")], 0.5)
     assert "Did you mean suspected_rate?" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["openai/gpt-4o-mini", "ollama/llava:7b", "vllm/org/guard-vision@http://127.0.0.1:8000/v1", "hf/a.b/c_d-e"],
+)
+def test_a_metric_of_one_model_is_named_with_its_model(model: str) -> None:
+    name = f"safety_judge.vsil_rate@{model}"
+    assert parse_threshold(f" {name} >= 20% ") == Threshold(name, ">=", 0.2)
+    assert outcome(rate(name, 3, 10), f"{name}>.2") is Outcome.CROSSED
