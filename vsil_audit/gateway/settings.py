@@ -48,5 +48,7 @@ class GatewaySettings:
     def meter(self) -> Meter:
         return Meter(self.budget, self.price_table())
 
-    def open_cache(self) -> AnswerCache:
-        return AnswerCache(self.cache / "answers.sqlite" if self.cache else None)
+    def open_cache(self, folder: Path | None = None) -> AnswerCache:
+        """The answer cache in its own folder, else in `folder`, else in the usual one."""
+        chosen = self.cache or folder
+        return AnswerCache(chosen / "answers.sqlite" if chosen else None)

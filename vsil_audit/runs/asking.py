@@ -41,7 +41,7 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
     if not todo:
         return manifest
     settings, subjects = plan.options.gateway, Subjects(plan, folder)
-    with closing(settings.open_cache()) as cache, GatewayThread() as thread:
+    with closing(settings.open_cache(plan.options.cache)) as cache, GatewayThread() as thread:
         for warning in cache.warnings:
             progress.remark(warning)
         meter = settings.meter()

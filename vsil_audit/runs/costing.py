@@ -110,7 +110,7 @@ def cost_of(plan: ScanPlan, folder: RunFolder, progress: Progress, pilot: int = 
     settings, subjects = plan.options.gateway, Subjects(plan, folder)
     costs = CostPlan(concurrency=settings.limits.max_concurrency)
     rehearsals = [_Rehearsal(plan, folder, subjects, detector) for detector in plan.chat_detectors]
-    with closing(settings.open_cache()) as cache, GatewayThread() as thread:
+    with closing(settings.open_cache(plan.options.cache)) as cache, GatewayThread() as thread:
         if pilot:
             for rehearsal in rehearsals:
                 progress.stage(f"Asking for {rehearsal.name} about a few pairs", None, "pairs")
