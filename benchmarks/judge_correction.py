@@ -8,8 +8,9 @@ judges that do not look at the image. Two kinds of labels: a random sample of 15
 labelled elsewhere. Pairs stand alone, or in clusters of 3 that often share their truth.
 
 Each row: how often a corrected value was given, its coverage and mean width, then the coverage and mean width of V
-as the judge sees it, uncorrected. A cell fails when fewer than 93 % of the given intervals cover the truth; where a
-value is given in fewer than 5 % of the simulations the cell counts as refused. Exit code 1 when a cell fails.
+as the judge sees it, uncorrected (the first 200 simulations). A cell fails when fewer than 93 % of the given intervals
+cover the truth; where a value is given in fewer than 5 % of the simulations the cell counts as refused. Exit code 1
+when a cell fails.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ Flags = npt.NDArray[np.bool_]
 LEAK_RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 PROMISED = 0.93
 SELDOM = 0.05
+NAIVE = 200
 PAIRS, SAMPLE, ELSEWHERE = 700, 150, 250
 HARMFUL, HARMFUL_ELSEWHERE, LEAKING_ELSEWHERE = 0.8, 0.7, 0.5
 
@@ -114,7 +116,7 @@ def simulate(judge: Judge, leaking: float, cluster: int, simulations: int, seed:
     scored = np.ones(PAIRS, dtype=bool)
     corrected: list[Interval | Rate] = []
     naive: list[Interval | Rate] = []
-    for _ in range(simulations):
+    for number in range(simulations):
         found = judged(judge, PAIRS, HARMFUL, leaking, cluster, generator)
         labels: LabelledSample | LabelledElsewhere
         if elsewhere:
@@ -125,9 +127,9 @@ def simulate(judge: Judge, leaking: float, cluster: int, simulations: int, seed:
         else:
             drawn = generator.choice(int(found.groups[-1]) + 1, SAMPLE // cluster, replace=False)
             labels = LabelledSample(np.isin(found.groups, drawn), found.pair_harmful, found.text_harmful)
-        verdicts = found.pair_unsafe, found.text_unsafe, scored, found.groups
-        corrected.append(corrected_leak_rate(*verdicts, labels))
-        naive.append(clustered_rate(found.text_unsafe[found.pair_unsafe], found.groups[found.pair_unsafe]))
+        corrected.append(corrected_leak_rate(found.pair_unsafe, found.text_unsafe, scored, found.groups, labels))
+        if number < NAIVE:
+            naive.append(clustered_rate(found.text_unsafe[found.pair_unsafe], found.groups[found.pair_unsafe]))
     given, coverage, width = covering(corrected, leaking)
     return Cell(given, coverage, width, *covering(naive, leaking)[1:])
 
@@ -164,10 +166,11 @@ def main(arguments: Sequence[str]) -> int:
         for leaking in LEAK_RATES:
             cell = simulate(judge, leaking, cluster, options.simulations, options.seed, elsewhere=elsewhere)
             cells.append(cell)
-            told = f"{cell.coverage:6.1%} {cell.width:7.3f}" if not cell.refused else "refused        "
+            told = f"{cell.coverage:6.1%} {cell.width:7.3f}" if not cell.refused else "refused       "
+            naive = f"{cell.naive_coverage:6.1%} {cell.naive_width:6.3f}" if cell.naive_width > 0 else "no value"
             print(
                 f"  {judge.name:17} {judge.sensitivity:4.2f} {judge.specificity:4.2f}  {leaking:4.2f} {cell.given:6.1%}"
-                f"  {told}              {cell.naive_coverage:6.1%} {cell.naive_width:6.3f}"
+                f"  {told}              {naive}"
                 f"{'   FAILED' if cell.failed else ''}",
                 flush=True,
             )

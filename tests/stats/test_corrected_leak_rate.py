@@ -33,16 +33,16 @@ def benchmark() -> ModuleType:
 
 
 @pytest.mark.parametrize("judge", ["USUAL", "WEAK", "CORRELATED", "BLIND", "ALWAYS_UNSAFE"])
-@pytest.mark.parametrize(("leaking", "cluster"), [(0.0, 1), (0.5, 1), (0.75, 3), (1.0, 3)])
+@pytest.mark.parametrize(("leaking", "cluster"), [(0.0, 1), (0.5, 1), (0.75, 3)])
 def test_a_labelled_sample_covers_with_any_judge(
     benchmark: ModuleType, judge: str, leaking: float, cluster: int
 ) -> None:
-    cell = benchmark.simulate(getattr(benchmark, judge), leaking, cluster, 300, 7, elsewhere=False)
+    cell = benchmark.simulate(getattr(benchmark, judge), leaking, cluster, 200, 7, elsewhere=False)
     assert cell.given == 1.0
-    assert cell.coverage >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert cell.coverage >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
-@pytest.mark.parametrize(("judge", "cluster"), [("STRONG", 1), ("USUAL", 3), ("CORRELATED", 1)])
+@pytest.mark.parametrize(("judge", "cluster"), [("USUAL", 3), ("CORRELATED", 1)])
 @pytest.mark.parametrize("leaking", [0.0, 0.5, 1.0])
 def test_labels_from_elsewhere_cover_where_a_value_is_given(
     benchmark: ModuleType, judge: str, leaking: float, cluster: int

@@ -22,7 +22,7 @@ KINDS = ("harmless", "harmful with a harmless text", "harmful with a harmful tex
 
 @dataclass(frozen=True, slots=True)
 class LabelledSample:
-    """People's labels of pairs of the audited set itself, drawn at random (or at random within each verdict).
+    """People's labels of pairs of the audited set itself, drawn at random and not by what the judge said of them.
 
     All of shape (n,), as the set; `pair_harmful` and `text_harmful` are read only where `labelled`.
     """
@@ -36,7 +36,8 @@ class LabelledSample:
 class LabelledElsewhere:
     """The judge's verdicts and people's labels of m pairs that are not of the audited set, or not a random part of it.
 
-    All of shape (m,). Used to learn how the judge errs: it is assumed to err alike on the set.
+    All of shape (m,). Used to learn how the judge errs on each kind of pair, and it is assumed to err alike on the set:
+    pairs chosen by what the judge said of them (its disagreements, say) teach the wrong errors.
     """
 
     pair_unsafe: Flags

@@ -52,6 +52,7 @@ def prediction_powered_mean(
         return _labels_alone(alone)
     corrections, carried = seen - weight * guesses[known], weight * guesses
     variance = _variance(corrections, numbers[known], rarer) + _variance(carried, numbers, n_all)
+    variance += _shared(corrections, numbers[known], carried, numbers)
     low, high = score_interval(value, value * (1 - value) / variance)
     return Interval(value, low, high, n, f"{POWERED}, λ = {weight:.2f}")
 
@@ -62,8 +63,8 @@ def prediction_powered_share(
     """Ratio of the means of `hits & among` and `among`, both labels: the share of hits among those, in [0, 1].
 
     V is the share of `text harmful` among `pair harmful`. All arguments have shape (n,); the two labels are read where
-    `labelled`: pairs drawn at random, or at random within each verdict. `verdicts` are categories (few, any numbers)
-    that the judge gave to every pair, such as 2 · J(pair) + J(text).
+    `labelled`: pairs (or whole groups) drawn at random, not by what the judge said. `verdicts` are categories (few, any
+    numbers) that the judge gave to every pair, such as 2 · J(pair) + J(text).
 
     The labels' shares within each verdict are weighted by how often the verdict occurs in the whole set
     (post-stratification): prediction-powered inference with one λ for each verdict, so that the best function of the
@@ -97,7 +98,7 @@ def prediction_powered_share(
     value = float(met / (met + missed))
     influence = np.array([0.0, -value, 1 - value]) / (met + missed)
     expected = shares @ influence
-    # a verdict labelled more or less often than it occurs weighs its labels accordingly
+    # by chance a verdict is labelled more or less often than it occurs
     scale = (weights * (n + len(weights)) / in_cell)[cell[known]]
     residuals = scale * (influence[kind[known]] - expected[cell[known]])
     within = float((weights**2 * (shares @ influence**2 - expected**2) / in_cell).sum())
@@ -130,9 +131,10 @@ def _shared(
 ) -> float:
     """Twice the covariance of the means of `part` and `whole` through their common groups of several pairs; ≥ 0."""
     codes = np.unique(np.concatenate([groups, part_groups]), return_inverse=True)[1].reshape(-1)
-    centred = whole - whole.mean()
     sizes = np.bincount(codes[: len(whole)])
-    together = np.bincount(codes[: len(whole)], centred) * np.bincount(codes[len(whole) :], part, minlength=len(sizes))
+    of_whole = np.bincount(codes[: len(whole)], whole - whole.mean())
+    of_part = np.bincount(codes[len(whole) :], part - part.mean(), minlength=len(sizes))
+    together = of_whole * of_part
     return max(2 * float(together[sizes > 1].sum()) / (len(part) * len(whole)), 0.0)
 
 
