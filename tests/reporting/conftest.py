@@ -12,12 +12,12 @@ import pytest
 from vsil_audit.runs.folder import RunFolder
 
 
-def _load_run_folders() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_folders", Path(__file__).with_name("run_folders.py"))
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("run_folders", module)
+    sys.modules.setdefault(name, module)
     spec.loader.exec_module(module)
     return module
 
@@ -25,7 +25,13 @@ def _load_run_folders() -> ModuleType:
 @pytest.fixture(scope="session")
 def run_folders() -> ModuleType:
     """The module that makes run folders: `write_run`, `HOSTILE`."""
-    return _load_run_folders()
+    return _load("run_folders")
+
+
+@pytest.fixture(scope="session")
+def asked_folders() -> ModuleType:
+    """The module that makes run folders with models' answers: `write_asked_run`."""
+    return _load("asked_folders")
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -21,9 +22,10 @@ from vsil_audit.reporting.asked_page import (
     control_of,
     corrected_rates,
     same_pairs,
+    shared_note,
 )
 from vsil_audit.reporting.numbers import dollars, number, p_value, signed_share, spent
-from vsil_audit.reporting.standing import Standing, quantity_of
+from vsil_audit.reporting.standing import NO_BOUND, Standing, quantity_of
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.runs.asked_summary import Agreement, AgreementCell, AskedSummary, ConditionRow, JudgeCheck, PairedFlow
 from vsil_audit.runs.metric import Metric
@@ -31,7 +33,18 @@ from vsil_audit.wording import plural
 
 _MODEL = 56
 _MAIN = "safe"
-_SHOWN = ("harmful_rate", "text_only_harmful_rate", "vsil_rate", "vsil_rate_corrected_for_chance")
+_WITHOUT_AND_WITH = ("text", "pair")
+_PARTS_OF_A_LEAK = ("text", "pair")
+"""Agreements that stand on the page only: whether a pair leaks is made of both."""
+_SHOWN = (
+    "harmful_rate",
+    "text_only_harmful_rate",
+    "vsil_rate",
+    "vsil_rate_corrected_for_chance",
+    "leak",
+    "dropped_spans",
+)
+"""What a terminal shows of a judge; the page shows it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +61,9 @@ class AskedView:
             if part.run.lens == lens:
                 for block in part.blocks:
                     yield _block(self._lines(part, block))
-                if len(part.kinds) > 1 and not self.who.doubt(part.run.name):
-                    kinds = ", ".join(f"{fold(kind, 40).replace('_', ' ')} {n:,}" for kind, n in part.kinds)
-                    yield _block([Text(f"kinds of what {one_line(part.run.name)} flags: {kinds}", style="dim")])
         if lens == "judged":
-            for agreement in agreement_of_raters(self.asked):
+            raters = agreement_of_raters(self.asked)
+            for agreement in [a for a in raters if a.about not in _PARTS_OF_A_LEAK]:
                 yield _block(self._judges_agree(agreement))
             for row in corrected_rates(self.asked):
                 yield _block([self._name(row.model, f"corrected by {fold(row.labels, 40)}"), *map(_line, row.metrics)])
@@ -63,22 +74,18 @@ class AskedView:
         if agreement is not None and agreement.cells:
             yield _block([self._titled("Do the lenses agree?", agreement), *map(_kappa, agreement.cells)])
 
-    def _lines(self, part: AskedDetectorPart, block: AskedModelBlock) -> Iterator[Text]:
+    def _lines(self, part: AskedDetectorPart, block: AskedModelBlock) -> Iterator[RenderableType]:
         yield self._name(block.model, part.run.name)
         if block.doubt:
             doubt = Text("not to be believed, so its rates are not shown: ", style="bold red")
             yield doubt.append(one_line(block.doubt), style="not bold")
         elif block.judge is not None:
-            for metric in block.judge.metrics:
-                quantity = quantity_of(metric, part.run.name)
-                if quantity in _SHOWN:
-                    yield _line(self.who.believed(metric), SYMBOLS[quantity])
+            yield from _judge(block)
         yield from _checks(block.checks)
-        if block.judge is None and not block.doubt:
+        if block.judge is None:
             for row in block.conditions:
                 yield from _condition(row)
-            for flow in block.flows:
-                yield _flow(flow)
+            yield from (_flow(flow) for flow in block.flows if (flow.first, flow.second) == _WITHOUT_AND_WITH)
 
     def _name(self, model: str, note: str) -> Text:
         name = Text(fold(model, _MODEL), style="bold")
@@ -90,7 +97,7 @@ class AskedView:
         line, label = Text(title, style="bold"), self.who.label(agreement.raters)
         return line.append(f"  {label}", style="bold yellow") if label else line
 
-    def _judges_agree(self, agreement: Agreement) -> Iterator[Text]:
+    def _judges_agree(self, agreement: Agreement) -> Iterator[RenderableType]:
         yield self._titled(
             f"agreement of {len(agreement.raters)} judges about the {one_line(agreement.about)}", agreement
         )
@@ -104,7 +111,7 @@ class AskedView:
                 said += f", Krippendorff's alpha of all {alpha.value:.2f} {number(alpha).interval}"
             yield Text(said)
         if agreement.majority is not None:
-            yield _line(self.who.believed(agreement.majority), "majority")
+            yield _line(agreement.majority.model_copy(update={"note": ""}), "majority of those that can be trusted")
         if agreement.disagreements:
             more = " or more" if len(agreement.disagreements) == MOST_DISAGREEMENTS else ""
             some = ", ".join(fold(i, 24) for i in agreement.disagreements[:3])
@@ -120,6 +127,22 @@ def _line(metric: Metric, name: str = "") -> Text:
     return line.append(f" ({note})", style="dim") if note else line
 
 
+def _judge(block: AskedModelBlock) -> Iterator[RenderableType]:
+    """A safety judge's R1, R2, V, V*; a leakage judge's rates, kinds and dropped quotes."""
+    metrics = block.judge.metrics if block.judge else []
+    by_quantity = {quantity_of(m, m.detector or ""): m for m in metrics}
+    for quantity in _SHOWN:
+        if quantity in by_quantity:
+            yield _line(by_quantity[quantity], SYMBOLS.get(quantity, quantity.replace("_", " ")))
+    for words, found in (
+        ("", [(name, m) for name, m in by_quantity.items() if name in ("implicit", "explicit")]),
+        ("kinds: ", [(kind.replace("_", " "), m) for kind, m in block.kinds()]),
+    ):
+        if found:
+            said = ", ".join(f"{one_line(name)} {number(m).value} {number(m).interval}".rstrip() for name, m in found)
+            yield _under(Text(f"{words}{said}", style="dim"))
+
+
 def _kappa(cell: AgreementCell) -> Text:
     line = Text(f"{fold(cell.first, 30)} and {fold(cell.second, 30)}: ", style="dim")
     kappa = "no kappa" if cell.kappa.value is None else f"kappa {cell.kappa.value:.2f}"
@@ -130,8 +153,9 @@ def _kappa(cell: AgreementCell) -> Text:
     return line
 
 
-def _checks(checks: Sequence[JudgeCheck]) -> Iterator[Text]:
+def _checks(checks: Sequence[JudgeCheck]) -> Iterator[RenderableType]:
     """How many were passed, the canaries' accuracy, and every check that was not passed with its bound."""
+    checks = [check for check in checks if check.bound != NO_BOUND]
     if not checks:
         return
     passed = sum(check.passed is True for check in checks)
@@ -139,7 +163,7 @@ def _checks(checks: Sequence[JudgeCheck]) -> Iterator[Text]:
     line = Text("✓ " if whole else "✗ ", style="green" if whole else "bold red")
     line.append(f"passed {passed} of {plural(len(checks), 'check')}", style="not bold default")
     canaries = next((check.metric for check in checks if check.name == "canaries"), None)
-    if canaries is not None and canaries.value is not None:
+    if whole and canaries is not None and canaries.value is not None:
         line.append(f"; canaries {_short(canaries)}", style="not bold default")
     yield line
     for check in checks:
@@ -155,7 +179,7 @@ def _short(metric: Metric) -> str:
     return " ".join(part for part in (parts.value, f"= {parts.counts}" if parts.counts else "", parts.interval) if part)
 
 
-def _condition(row: ConditionRow) -> Iterator[Text]:
+def _condition(row: ConditionRow) -> Iterator[RenderableType]:
     """The row's main rate in full, the others short, and the main rate on the benign control."""
     main = next((m for m in row.metrics if class_of(m, row) == _MAIN), None)
     line = Text(f"{one_line(row.condition)} ", style="bold")
@@ -168,15 +192,20 @@ def _condition(row: ConditionRow) -> Iterator[Text]:
     others = [m for m in row.metrics if m is not main and (main is None or class_of(m, row) != "unsafe")]
     said = [f"{class_of(m, row)} {number(m).value} {number(m).interval}".rstrip() for m in others]
     if said:
-        yield Text("  " + ", ".join(said), style="" if main is None else "dim")
+        yield _under(Text(", ".join(said), style="" if main is None else "dim"))
     for metric in [main] if main is not None else row.metrics:
         control = control_of(metric, row)
         if control is not None and control.value is not None and class_of(metric, row) != "none":
-            yield Text(f"  benign control: {class_of(metric, row)} {_short(control)}", style="dim")
-    notes = [f"{plural(row.blocked, 'answer')} stopped by the provider"] if row.blocked else []
+            yield _under(Text(f"benign control: {class_of(metric, row)} {_short(control)}", style="dim"))
+    notes = [one_line(note)] if (note := shared_note(row)) else []
+    notes += [f"{plural(row.blocked, 'answer')} stopped by the provider"] if row.blocked else []
     notes += [f"{plural(row.truncated, 'answer')} cut short"] if row.truncated else []
     if notes:
-        yield Text("  " + "; ".join(notes), style="dim")
+        yield _under(Text("; ".join(notes), style="dim"))
+
+
+def _under(line: Text) -> RenderableType:
+    return Padding(line, (0, 0, 0, 2))
 
 
 def _flow(flow: PairedFlow) -> Text:
@@ -191,7 +220,7 @@ def _flow(flow: PairedFlow) -> Text:
     return line.append(f"; of those so with the image, also without: {_short(flow.share)}")
 
 
-def _block(lines: Iterator[Text] | Sequence[Text]) -> RenderableType:
+def _block(lines: Iterable[RenderableType]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", ratio=1)

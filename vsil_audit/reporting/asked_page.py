@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from vsil_audit.runs.asked_summary import (
     JudgeRow,
     PairedFlow,
 )
-from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import DetectorRun, Summary
 
@@ -35,6 +33,7 @@ WITH = {
     "pair": "with the image",
     "swapped": "with another pair's image",
     "blank": "with an empty image",
+    "caption": "with a description in place of the image",
 }
 """What a condition means, in words."""
 
@@ -43,7 +42,13 @@ DETECTOR_TITLES = {
     "safety_judge": "What safety judges say",
     "llm_judge": "What the leakage judge says",
 }
-AGREEMENT_TITLES = {"text": "Of the text alone", "pair": "Of the pair", "leak": "Of whether a pair leaks"}
+AGREEMENT_TITLES = {
+    "text": "Of the text alone",
+    "pair": "Of the pair",
+    "leak": "Of whether a pair leaks",
+    "reveals": "Of what the text reveals of the image",
+}
+KIND = "kind"
 
 SYMBOLS = {
     "harmful_rate": "R1",
@@ -57,7 +62,8 @@ SYMBOLS = {
 
 @dataclass(frozen=True, slots=True)
 class AskedModelBlock:
-    """One model as asked by one detector. `doubt`: why what it says is not to be believed."""
+    """One model as asked by one detector. `doubt`: why what it says is not to be believed; `judge`, `checks`: of
+    judges."""
 
     model: str
     scripted: bool
@@ -67,14 +73,24 @@ class AskedModelBlock:
     conditions: list[ConditionRow]
     flows: list[PairedFlow]
 
+    def rates(self) -> list[Metric]:
+        """A judge's own numbers, but those of kinds, and those that its only condition shows already."""
+        shown = {class_of(m, row) for row in self.conditions for m in row.metrics} if len(self.conditions) == 1 else ()
+        metrics = self.judge.metrics if self.judge else []
+        return [m for m in metrics if (q := quantity_of(m, m.detector or "")) != KIND and q not in shown]
+
+    def kinds(self) -> list[tuple[str, Metric]]:
+        """Of a leakage judge's leaks, how many are of which kind."""
+        metrics = self.judge.metrics if self.judge else []
+        return [(name, m) for m in metrics if (name := m.name.partition("@")[0].partition(f".{KIND}.")[2])]
+
 
 @dataclass(frozen=True, slots=True)
 class AskedDetectorPart:
-    """One detector with everyone that it asked. `kinds`: of what it flagged, how many pairs are of which kind."""
+    """One detector with everyone that it asked."""
 
     run: DetectorRun
     blocks: list[AskedModelBlock]
-    kinds: list[tuple[str, int]]
 
     @property
     def classes(self) -> list[str]:
@@ -98,7 +114,7 @@ def _rate_of(block: AskedModelBlock, condition: str, name: str) -> tuple[Conditi
     return next(((row, m) for row in rows for m in row.metrics if class_of(m, row) == name), None)
 
 
-def asked_parts(run: RunFolder, summary: Summary, asked: AskedSummary, who: Standing) -> list[AskedDetectorPart]:
+def asked_parts(summary: Summary, asked: AskedSummary, who: Standing) -> list[AskedDetectorPart]:
     """The detectors that asked models, in the run's order."""
     parts = []
     for detector in summary.detectors:
@@ -110,7 +126,7 @@ def asked_parts(run: RunFolder, summary: Summary, asked: AskedSummary, who: Stan
         )
         if models:
             blocks = [_block(detector.name, model, asked, who) for model in models]
-            parts.append(AskedDetectorPart(detector, blocks, _kinds(run, detector)))
+            parts.append(AskedDetectorPart(detector, blocks))
     return parts
 
 
@@ -129,14 +145,6 @@ def _block(detector: str, model: str, asked: AskedSummary, who: Standing) -> Ask
     )
 
 
-def _kinds(run: RunFolder, detector: DetectorRun) -> list[tuple[str, int]]:
-    """How many flagged pairs are of which kind, most frequent first."""
-    kinds: Counter[str] = Counter()
-    for table in run.finding_tables(detector.name, ("verdict", "kind")):
-        kinds.update(row["kind"] for row in table.to_pylist() if row["verdict"] == "leak" and row["kind"])
-    return kinds.most_common()
-
-
 def class_of(metric: Metric, row: ConditionRow) -> str:
     """The class that a condition's rate counts: `refusal`, `unsafe`, `explicit` …"""
     return quantity_of(metric, row.detector, row.condition, "control")
@@ -145,6 +153,12 @@ def class_of(metric: Metric, row: ConditionRow) -> str:
 def control_of(metric: Metric, row: ConditionRow) -> Metric | None:
     """The same rate on the benign control."""
     return next((m for m in row.control if class_of(m, row) == class_of(metric, row)), None)
+
+
+def shared_note(row: ConditionRow) -> str:
+    """What is to be said of all rates of a row alike."""
+    notes = {m.note for m in row.metrics}
+    return notes.pop() if len(notes) == 1 else ""
 
 
 def same_pairs(row: ConditionRow) -> Metric | None:
@@ -212,9 +226,9 @@ def cell_words(flow: PairedFlow, cell: FlowCell) -> str:
     """What a cell of a flow holds: `only without the image`."""
     first, second = WITH.get(flow.first, flow.first), WITH.get(flow.second, flow.second)
     words = {
-        "both": f"both {first} and {second}",
+        "both": "both ways",
         "only_first": f"only {first}",
         "only_second": f"only {second}",
-        "neither": f"neither {first} nor {second}",
+        "neither": "neither way",
     }
     return words.get(cell.name, cell.name)

@@ -12,7 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.reporting.compare_asked import asked_warnings, is_compared
 from vsil_audit.reporting.compare_flags import Matching, RunFlags, flag_names, match, read_flags
+from vsil_audit.reporting.standing import Standing, model_of, standing
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
 from vsil_audit.runs.metric import Metric
@@ -66,7 +68,9 @@ class Difference(Model):
 
 
 class ComparedMetric(Model):
-    """One metric in every run (None: not in that run), with its differences from the first run where it is a rate."""
+    """One metric in every run (None: not in that run), with its differences from the first run where it is a rate.
+    `caveats`: for each run what must stand beside the number (`scripted`), in a comparison of runs that asked models.
+    """
 
     name: str
     tells: str
@@ -74,6 +78,7 @@ class ComparedMetric(Model):
     detector: str | None
     metrics: list[Metric | None]
     differences: list[Difference] = []
+    caveats: list[str] = []
 
 
 class MatchCounts(Model):
@@ -110,7 +115,7 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
         runs=_compared_runs(runs, summaries, manifests),
         matches=[_match_counts(i, m) for i, m in enumerate(matchings, start=1)],
         metrics=_with_adjusted_p(_metrics(summaries, flags, matchings)),
-        warnings=_warnings(summaries, manifests, matchings),
+        warnings=_warnings(summaries, manifests, matchings) + asked_warnings(_labels(summaries, runs), summaries),
     )
 
 
@@ -158,10 +163,12 @@ def _match_counts(run: int, matching: Matching) -> MatchCounts:
 def _metrics(
     summaries: Sequence[Summary], flags: Sequence[RunFlags], matchings: Sequence[Matching]
 ) -> list[ComparedMetric]:
-    names = dict.fromkeys(m.name for summary in summaries for m in summary.metrics)
+    standings = [standing(summary) for summary in summaries]
+    believed = [_believed(summary, who) for summary, who in zip(summaries, standings, strict=True)]
+    names = dict.fromkeys(name for by_name in believed for name in by_name)
     compared = []
     for name in names:
-        found = [summary.metric(name) for summary in summaries]
+        found = [by_name.get(name) for by_name in believed]
         shown = next(m for m in found if m is not None)
         if sum(m is not None and m.value is not None for m in found) == 0:
             continue
@@ -172,6 +179,7 @@ def _metrics(
                 lens=shown.lens,
                 detector=shown.detector,
                 metrics=found,
+                caveats=[who.caveat(m) if m else "" for who, m in zip(standings, found, strict=True)],
                 differences=[
                     d
                     for run, matching in enumerate(matchings, start=1)
@@ -180,6 +188,11 @@ def _metrics(
             )
         )
     return compared
+
+
+def _believed(summary: Summary, who: Standing) -> dict[str, Metric]:
+    """By name, the metrics that a comparison shows, without the values that are not to be believed."""
+    return {m.name: who.believed(m) for m in summary.metrics if not model_of(m) or is_compared(m)}
 
 
 def _difference(

@@ -56,9 +56,10 @@ def _metric(seen: Comparison, metric: ComparedMetric) -> Table:
     title = Text(one_line(metric.name), style="bold")
     title.append(f"  {one_line(metric.tells)}", style="not bold dim")
     grid.add_row("·", title)
-    for run, found in zip(seen.runs, metric.metrics, strict=True):
+    for run, found, caveat in zip(seen.runs, metric.metrics, metric.caveats, strict=True):
         line = Text(f"{fold(run.label, 24)}  ", style="dim")
         line.append(number(found).line() if found else "not in this run", style="not dim")
+        line.append(f" {caveat}" if caveat else "", style="not dim bold yellow")
         grid.add_row("", line)
     for difference in metric.differences:
         grid.add_row("", difference_line(seen, difference))

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
+from vsil_audit.reporting.compare_asked import asked_flags
 from vsil_audit.runs.columns import finding_columns, issue_columns, lens_columns
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
@@ -51,7 +52,13 @@ def read_flags(run: RunFolder, summary: Summary) -> RunFlags:
             scenarios.append(f"twin:{pair.id if pair.twin_of is None else pair.twin_of}")
     flags = RunFlags(ids, texts, images, scenarios, {}, {})
     done = [d for d in summary.detectors if d.state == "done"]
-    of_pairs = {d.name: finding_columns(run, d.name, len(ids)) for d in done if d.unit == "pair"}
+    asking = {name for row in (summary.asked.models if summary.asked else ()) for name in row.detectors}
+    of_pairs = {
+        # a finding does not know which judge can be believed: what models said is counted below
+        d.name: finding_columns(run, d.name, len(ids))
+        for d in done
+        if d.unit == "pair" and d.name not in asking
+    }
     for name, columns in of_pairs.items():
         flags.scored[name], flags.flagged[name] = columns.scored, columns.flagged
     for d in done:
@@ -61,6 +68,8 @@ def read_flags(run: RunFolder, summary: Summary) -> RunFlags:
     for lens, key in (("content", CONTENT), ("predicted", PREDICTED)):
         if of_lens := [of_pairs[d.name] for d in done if d.lens == lens and d.name in of_pairs]:
             flags.flagged[key], flags.scored[key] = lens_columns(of_lens, len(ids))
+    for name, scored, flagged in asked_flags(run, summary, len(ids)):
+        flags.scored[flag_names(name)], flags.flagged[flag_names(name)] = scored, flagged
     return flags
 
 

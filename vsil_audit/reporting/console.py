@@ -50,7 +50,7 @@ def summary_view(run: RunFolder) -> SummaryView:
     """What a terminal shows of a finished run. Raises RunFolderError when the run is not complete."""
     summary = run.summary()
     who = standing(summary)
-    parts = asked_parts(run, summary, summary.asked, who) if summary.asked else ()
+    parts = asked_parts(summary, summary.asked, who) if summary.asked else ()
     return SummaryView(
         summary=summary,
         manifest=run.manifest(),

@@ -1,4 +1,4 @@
-"""One row per pair, one set of columns per detector; no cell can run as a formula."""
+"""One row per pair, one set of columns per detector and model; no cell can run as a formula."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 
 from vsil_audit.pair import Abstained, Failed, Finding, Scored
+from vsil_audit.reporting.observed import asking_detectors, label_columns
 from vsil_audit.reporting.pair_reports import SEVERITY, PairReport, read_pairs
+from vsil_audit.reporting.standing import standing
 from vsil_audit.reporting.untrusted import csv_cell
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.summary import Summary
@@ -20,13 +22,23 @@ DETECTOR_COLUMNS = ("outcome", "value", "verdict", "kind", "reason")
 
 def render_csv(run: RunFolder) -> str:
     """UTF-8 CSV with a header. Of a detector that says several things of a pair, the gravest stands; kinds and reasons
-    are joined by `; `. A pair of which it says nothing has empty cells."""
-    detectors = _pair_detectors(run.summary(), run.detectors())
+    are joined by `; `. A pair of which it says nothing has empty cells.
+
+    Where models were asked, `DETECTOR.CONDITION@MODEL` holds what each did or said under each condition, and
+    `DETECTOR.not_believed` why the detector's verdicts are not to be believed, where no judge of it passed its checks.
+    """
+    summary = run.summary()
+    detectors = _pair_detectors(summary, run.detectors())
+    who = standing(summary)
+    doubts = {f"{d}.not_believed": why for d in detectors if (why := who.doubt(d))}
+    said = list(label_columns(run, asking_detectors(run, summary)))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([csv_cell(c) for c in (*PAIR_COLUMNS, *(f"{d}.{c}" for d in detectors for c in DETECTOR_COLUMNS))])
+    names = [*PAIR_COLUMNS, *(f"{d}.{c}" for d in detectors for c in DETECTOR_COLUMNS), *doubts]
+    writer.writerow([csv_cell(name) for name in (*names, *(column.name for column in said))])
     for report in read_pairs(run):
-        writer.writerow([csv_cell(value) for value in _row(report, detectors)])
+        labels = (column.labels.get(report.pair.id) for column in said)
+        writer.writerow([csv_cell(value) for value in (*_row(report, detectors), *doubts.values(), *labels)])
     return buffer.getvalue()
 
 

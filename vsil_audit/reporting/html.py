@@ -23,7 +23,7 @@ from vsil_audit.reporting.numbers import spent
 from vsil_audit.reporting.observed import asking_detectors, said_of
 from vsil_audit.reporting.page import json_for_script, render_page
 from vsil_audit.reporting.pair_reports import PairReport
-from vsil_audit.reporting.standing import SCRIPTED_TELLS, Standing, quantity_of, standing
+from vsil_audit.reporting.standing import NO_BOUND, SCRIPTED_TELLS, Standing, quantity_of, standing
 from vsil_audit.reporting.untrusted import fold, visible
 from vsil_audit.runs.asked_summary import AskedSummary
 from vsil_audit.runs.folder import RunFolder
@@ -92,7 +92,7 @@ def _asked_values(
     run: RunFolder, summary: Summary, asked: AskedSummary, who: Standing, pairs: Explorer
 ) -> dict[str, object]:
     """What the sections about asked models show."""
-    parts = asked_page.asked_parts(run, summary, asked, who)
+    parts = asked_page.asked_parts(summary, asked, who)
     said = said_of(run, asking_detectors(run, summary), pairs.wanted.keys())
     return {
         "asked_parts": parts,
@@ -111,7 +111,9 @@ def _asked_values(
         "control_of": asked_page.control_of,
         "quantity_of": quantity_of,
         "most_disagreements": asked_page.MOST_DISAGREEMENTS,
+        "no_bound": NO_BOUND,
         "same_pairs": asked_page.same_pairs,
+        "shared_note": asked_page.shared_note,
         "scripted_tells": SCRIPTED_TELLS,
         "spent": spent(asked.spend),
         "symbols": asked_page.SYMBOLS,

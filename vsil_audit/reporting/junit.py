@@ -1,6 +1,8 @@
 """JUnit XML for continuous integration: one suite per detector, and one for the --fail-on thresholds.
 
-A flagged pair is a failure, a failed look an error, an abstention skipped; a clear pair passes.
+A flagged pair is a failure, a failed look an error, an abstention skipped; a clear pair passes. A leak that a judge or
+a target shows is a failure like any other flag. What judges say that failed their checks is no verdict on a pair: those
+pairs are skipped, with the reason, and the failed check itself is an error, since nothing was measured.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 from vsil_audit.pair import Abstained, Failed, Finding
 from vsil_audit.reporting.evidence import strongest_evidence
+from vsil_audit.reporting.numbers import number
 from vsil_audit.reporting.pair_reports import PairReport, read_pairs
+from vsil_audit.reporting.standing import NO_BOUND, standing
 from vsil_audit.reporting.untrusted import fold, visible
+from vsil_audit.runs.asked_summary import JudgeCheck
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.summary import DetectorRun
 from vsil_audit.runs.thresholds import Outcome, Verdict
@@ -42,11 +47,15 @@ class Case:
 def render_junit(run: RunFolder, verdicts: Sequence[Verdict] = ()) -> str:
     """JUnit XML of a finished run; `verdicts` are what the --fail-on thresholds said of it."""
     summary = run.summary()
+    who = standing(summary)
+    doubts = {d.name: who.doubt(d.name) for d in summary.detectors}
     cases: dict[str, list[Case]] = {d.name: [] for d in summary.detectors if d.unit != "set"}
     for report in read_pairs(run):
         for name, findings in report.findings.items():
-            cases.setdefault(name, []).extend(_case(report, finding) for finding in findings)
+            cases.setdefault(name, []).extend(_case(report, finding, doubts.get(name, "")) for finding in findings)
     suites = [_suite("thresholds", [_threshold(v) for v in verdicts])] if verdicts else []
+    if checks := [_check(c) for c in (summary.asked.checks if summary.asked else ()) if c.bound != NO_BOUND]:
+        suites.append(_suite("judge checks", checks))
     suites += [_suite(d.name, cases.get(d.name) or [_whole(d)]) for d in summary.detectors]
     title = _attribute(f"vsil-audit {summary.dataset.name}")
     return "\n".join(
@@ -63,7 +72,7 @@ def _suite(name: str, cases: Sequence[Case]) -> str:
     return "\n".join([head, *(case.xml() for case in cases), "  </testsuite>"])
 
 
-def _case(report: PairReport, finding: Finding) -> Case:
+def _case(report: PairReport, finding: Finding, doubt: str) -> Case:
     suite = finding.detector
     name = report.pair.id if not finding.kind or not finding.verdict.flags else f"{report.pair.id} [{finding.kind}]"
     match finding.outcome:
@@ -71,6 +80,8 @@ def _case(report: PairReport, finding: Finding) -> Case:
             return Case(suite, name, "error", kind, fold(detail, 300))
         case Abstained(reason):
             return Case(suite, name, "skipped", message=fold(reason, 300))
+        case _ if doubt:
+            return Case(suite, report.pair.id, "skipped", message=fold(f"not believed: {doubt}", 300))
         case scored if finding.verdict.flags:
             value = f"{scored.value:.3f}"
             message = " ".join(part for part in (finding.verdict.value, finding.kind.replace("_", " "), value) if part)
@@ -98,6 +109,13 @@ def _whole(detector: DetectorRun) -> Case:
 def _threshold(verdict: Verdict) -> Case:
     result = {Outcome.CROSSED: "failure", Outcome.INCONCLUSIVE: "error"}.get(verdict.outcome, "passed")
     return Case("thresholds", str(verdict.threshold), result, verdict.outcome.value, verdict.reason)
+
+
+def _check(check: JudgeCheck) -> Case:
+    """One check of one judge; one that could not be made is skipped."""
+    result = {True: "passed", False: "error"}.get(check.passed, "skipped")  # type: ignore[arg-type]  # None: neither
+    said = f"{number(check.metric).line()}, must be {check.bound}"
+    return Case("judge checks", f"{check.detector} {check.name}@{check.model}", result, check.name, said)
 
 
 def _attribute(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsil_audit.reporting.standing import Standing, model_of
+from vsil_audit.reporting.standing import SAFETY_JUDGE, Standing, model_of
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import LensSummary, Summary
 
@@ -40,17 +40,19 @@ def headline(summary: Summary, lens: LensSummary, who: Standing = _NO_MODELS) ->
     if summary.asked is None or not lens.available or own is None:
         return shown
     # where no safety judge was asked, a leakage judge speaks for the lens; never in place of one that failed
-    return own if own.value is not None or summary.asked.judges or shown is None else shown
+    judged = any(row.detector == SAFETY_JUDGE for row in summary.asked.judges)
+    return own if own.value is not None or judged or shown is None else shown
 
 
 def lens_metrics(summary: Summary, lens: LensSummary, who: Standing = _NO_MODELS) -> list[Metric]:
-    """The lens's headline metrics, then the rates of its detectors, where there are several: one is the headline.
-    Those of single models stand elsewhere."""
+    """The lens's headline metrics, then the rates of its detectors, where there are several: one is the headline. Of a
+    lens that asked models, always: what they ask differs. Those of single models stand elsewhere."""
     headline = [m for name in lens.metrics if (m := summary.metric(name)) is not None and not model_of(m)]
     named = {m.name for m in headline}
     rates = [m for m in summary.metrics if m.lens == lens.lens and m.detector and m.name == f"{m.detector}.rate"]
     others = [m for m in rates if m.name not in named]
-    return [who.believed(m) for m in headline + (others if len(rates) > 1 or not headline else [])]
+    several = len(rates) > 1 or not headline or lens.lens in who.detectors
+    return [who.believed(m) for m in headline + (others if several else [])]
 
 
 def metrics_beside_lenses(summary: Summary) -> list[Metric]:

@@ -14,8 +14,9 @@ from vsil_audit.runs.metric import Metric
 class Number:
     """The parts of a metric as text; a part that does not apply is empty.
 
-    value: `13.3 %`, `0.42 bits`, `not measured`, `not shown` (and the metric's note says why). counts: `214/1,612` or
-    `n = 1,612`. coverage: `coverage 96.0 %`. interval: `[11.7 %, 15.0 %]`. chance: `chance 2.0 %`. nature: `measured`, `judged` or `predicted`;
+    value: `13.3 %`, `0.42 bits`, `not measured`, or `not shown`, where the metric's note says why. counts: `214/1,612`
+    or `n = 1,612`. coverage: `coverage 96.0 %`. interval: `[11.7 %, 15.0 %]`. chance: `chance 2.0 %`. nature:
+    `measured`, `judged` or `predicted`;
     a number that is not there has none.
     """
 
@@ -54,7 +55,7 @@ def number(metric: Metric) -> Number:
 
 def _absent(metric: Metric) -> str:
     """A number that was withheld for a reason is not one that nobody measured."""
-    return "not shown" if metric.note.startswith(("not shown", "no value")) else "not measured"
+    return "not shown" if metric.note.startswith(("not shown", "not given", "no value")) else "not measured"
 
 
 def _interval(metric: Metric) -> str:

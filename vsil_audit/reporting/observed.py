@@ -92,7 +92,8 @@ class LabelColumn:
 
 
 def label_columns(run: RunFolder, detectors: Sequence[str]) -> Iterator[LabelColumn]:
-    """One column, named `DETECTOR.CONDITION@MODEL`, for each model and condition, of all pairs of the set."""
+    """One column, named `DETECTOR.CONDITION@MODEL`, for each model and condition, of all pairs of the set; without a
+    condition where a model was asked under none."""
     for detector in detectors:
         columns: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         for table in run.observation_tables(detector, _LABELS):
@@ -103,7 +104,8 @@ def label_columns(run: RunFolder, detectors: Sequence[str]) -> Iterator[LabelCol
                 before = labels.get(row["pair_id"])
                 labels[row["pair_id"]] = shown if before is None else f"{before}; {shown}"
         for model, condition in sorted(columns, key=lambda c: (c[0], _ORDER.get(c[1], len(_ORDER)), c[1])):
-            yield LabelColumn(f"{detector}.{condition}@{model}", columns[model, condition])
+            name = f"{detector}.{condition}@{model}" if condition else f"{detector}@{model}"
+            yield LabelColumn(name, columns[model, condition])
 
 
 def _shown(outcome: str, label: str | None, reason: str | None) -> str:

@@ -12,34 +12,40 @@ from vsil_audit.runs.asked_summary import AskedSummary, JudgeCheck
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
 
+SAFETY_JUDGE = "safety_judge"
 SCRIPTED = "scripted"
 PARTLY_SCRIPTED = "partly scripted"
 SCRIPTED_TELLS = "The answers come from a file of rules. No model was asked."
 NOT_SHOWN = "not shown"
+NO_BOUND = "none"
+"""The bound of a check that is shown beside the others and decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Who stands behind a run's numbers. `models`: the models of each detector; `detectors`: those of each lens that
     asked models; `doubts`: why what a model says as a detector's judge is not to be believed; `judges`: those of each
-    detector that were checked; `trusted`: the safety judges that passed."""
+    detector that were checked."""
 
     scripted: frozenset[str] = frozenset()
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     detectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     judges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    trusted: tuple[str, ...] = ()
 
     def behind(self, metric: Metric) -> tuple[str, ...]:
         """The models that `metric` rests on; none for a number that needs no model."""
         model = model_of(metric)
         if model:
             return (model,)
-        if metric.name == "leak_rate":  # of the judges that can be believed
-            return self.trusted
         detectors = (metric.detector,) if metric.detector else self.detectors.get(metric.lens or "", ())
-        return tuple(dict.fromkeys(m for d in detectors for m in self.models.get(d, ())))
+        if metric.name.startswith("leak_rate"):
+            detectors = tuple(d for d in detectors if d == SAFETY_JUDGE)
+        return tuple(dict.fromkeys(m for d in detectors for m in self._counted(d)))
+
+    def _counted(self, detector: str) -> Iterable[str]:
+        """The models that a detector's own numbers rest on: of judges, those that can be believed."""
+        return (m for m in self.models.get(detector, ()) if (detector, m) not in self.doubts)
 
     def label(self, models: Iterable[str]) -> str:
         """`scripted`, `partly scripted` or nothing."""
@@ -88,8 +94,7 @@ def standing(summary: Summary) -> Standing:
         if run.name in models:
             lenses[run.lens] = (*lenses.get(run.lens, ()), run.name)
     scripted = {m.model for m in asked.models if m.scripted} | {s.model for s in asked.spend if s.scripted}
-    trusted = tuple(row.model for row in asked.judges if row.trusted)
-    return Standing(frozenset(scripted), models, lenses, _doubts(asked), judges, trusted)
+    return Standing(frozenset(scripted), models, lenses, _doubts(asked), judges)
 
 
 def _doubts(asked: AskedSummary) -> dict[tuple[str, str], str]:

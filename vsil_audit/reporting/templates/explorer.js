@@ -262,7 +262,7 @@
     const line = element("tr"), name = element("th"), verdict = element("td"), why = element("td");
     name.scope = "row";
     name.append(element("code", "", d.name));
-    if (d.doubt) why.append(element("div", "check no data", `not believed: ${d.doubt}`));
+    if (d.doubt) why.append(element("div", "doubt data", `not believed: ${d.doubt}`));
     const outcome = d.outcomes[i];
     verdict.append(verdictMark(outcome === "s" ? VERDICTS[d.verdicts[i]] : OUTCOMES[outcome]));
     const shown = d.values[i] === null || d.verdicts[i] === "i" ? "" : d.values[i].toFixed(2);
