@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vsil_audit import scan
+from vsil_audit import AskOptions, scan
 from vsil_audit.audit import Audit
 from vsil_audit.runs.plan import ScanOptions
 
@@ -99,3 +99,15 @@ def _difference(one: Path, other: Path) -> float:
     first, second = (np.asarray(Image.open(path).convert("RGB"), dtype=np.int16) for path in (one, other))
     assert first.shape == second.shape
     return float(np.abs(first - second).mean())
+
+
+def test_the_scripted_target_shows_how_a_scan_asks_models_and_is_labelled_as_a_script(tmp_path: Path) -> None:
+    target = f"scripted/{EXAMPLES / 'scripted' / 'target.yaml'}"
+    options = ScanOptions(detectors=("text_refusal",), ask=AskOptions(targets=(target,)))
+    summary = scan(EXAMPLES / "vlsbench-mini", output=tmp_path / "run", options=options).summary
+    rate = summary.metric("text_only_refusal_rate")
+    assert rate is not None
+    assert rate.n == summary.dataset.pairs
+    assert summary.asked is not None
+    assert [model.scripted for model in summary.asked.models] == [True]
+    assert any("come from a file of rules" in warning for warning in summary.warnings)
