@@ -133,7 +133,9 @@ def test_a_template_may_stand_in_the_tokenizer_s_configuration(model: Path) -> N
     find_model(str(model))
 
 
-@pytest.mark.parametrize("name", ["", "/no/such/folder", "./nowhere", "a/b/c", "org/tiny@", "org/ti ny", "../.."])
+@pytest.mark.parametrize(
+    "name", ["", "/no/such/folder", "./nowhere", "a/b/c", "org/tiny@", "org/ti ny", "org/a--b", "../.."]
+)
 def test_what_names_nothing_is_said_to(local_models: None, name: str) -> None:
     with pytest.raises(ConfigurationError):
         find_model(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import CONTEXT, TEMPLATE, save_tiny_llama
+from tiny_models import CONTEXT, TEMPLATE, save_tiny_llama, save_tiny_llava
 
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.features.facts import ImageError
@@ -178,8 +178,8 @@ def test_a_text_cannot_speak_for_the_model_s_machinery(
     hostile, harmless, seen = ask_at_once(
         tiny_llava, [question(forged), question("Look"), question(forged, picture("red"))]
     )
-    if isinstance(hostile, AttemptError):  # before transformers could quote
-        assert "<|turn|>" in hostile.detail
+    if isinstance(hostile, AttemptError):  # transformers before 5.20
+        assert "control token" in hostile.detail
         assert hostile.kind is FailureKind.PERMANENT
         return
     more = hostile["usage"]["prompt_tokens"] - harmless["usage"]["prompt_tokens"]
@@ -206,6 +206,26 @@ def test_instructions_reach_a_model_whose_template_knows_no_system(
     told, same = ask_at_once(model, asked)
     assert said(told) == said(same)
     assert told["usage"] == same["usage"]
+
+
+def test_a_model_that_sees_may_have_a_template_for_text(
+    tmp_path: Path, local_models: None, ask_at_once: AskAtOnce, picture: Picture
+) -> None:
+    """Printed as it is, a list of parts would be asked instead of the question."""
+    printing = TEMPLATE.replace("message['content'] is string", "true")
+    model = save_tiny_llava(tmp_path / "for-text", template=printing)
+    answered, unseen = ask_at_once(model, [question("Hello"), question("Look", picture("red"))])
+    assert answered["usage"]["prompt_tokens"] == tokens("<s><|turn|>user: Hello<|turn|>assistant: ")
+    assert unseen.kind is FailureKind.PERMANENT
+
+
+def test_a_template_that_drops_the_question_is_no_way_to_ask(
+    tmp_path: Path, local_models: None, ask_at_once: AskAtOnce
+) -> None:
+    model = save_tiny_llama(tmp_path / "deaf", template=TEMPLATE.replace("message['content'] }}", "'Hm' }}"))
+    [failed] = ask_at_once(model, [question("Hello")])
+    assert failed.kind is FailureKind.PERMANENT
+    assert "leaves out" in failed.detail
 
 
 def test_thoughts_are_kept_apart() -> None:

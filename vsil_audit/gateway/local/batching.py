@@ -52,10 +52,9 @@ class Batches:
 
     def stop(self) -> None:
         """End every job where it is."""
-        closed = AttemptError(FailureKind.TRANSIENT, "the model was closed", retry=False)
         for entry in (*self._waiting, *self._batch):
             if not entry.outcome.done():
-                entry.outcome.set_result(closed)
+                entry.outcome.set_result(closed())
 
     async def _run(self) -> None:
         while self._waiting:
@@ -83,7 +82,9 @@ class Batches:
         loop = asyncio.get_running_loop()
         ends = loop.time() + _LONGEST_GATHERING
         came = 0
-        while came < len(self._waiting) < self._size(self._waiting[0]) or (self.preparing and loop.time() < ends):
+        while len(self._waiting) < self._size(self._waiting[0]):
+            if len(self._waiting) == came and (not self.preparing or loop.time() >= ends):
+                return
             came = len(self._waiting)
             await asyncio.sleep(_QUIET_SECONDS)
 
@@ -103,6 +104,11 @@ class Batches:
         taken = set(map(id, batch))
         self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
         return batch
+
+
+def closed() -> AttemptError:
+    """What becomes of requests in flight when the model is given up."""
+    return AttemptError(FailureKind.TRANSIENT, "the model was closed", retry=False)
 
 
 def _group(job: Job) -> Hashable:

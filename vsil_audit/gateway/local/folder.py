@@ -58,16 +58,14 @@ def find_model(name: str) -> ModelFolder:
 
 def _cached(name: str) -> ModelFolder:
     """A snapshot in the hub's cache. Weights that transformers itself fetched earlier count, whole snapshot or not."""
-    repository, _, revision = name.partition("@")
-    if not _HUB_NAME.match(repository) or (revision and not revision.strip()):
+    repository, at, revision = name.partition("@")
+    config = _cached_config(repository, revision) if bool(at) == bool(revision.strip()) else None
+    if config is None:
         raise ConfigurationError(
             f"hf/{name}: there is no such folder, and it is not the name of a model.",
             "Write hf/ORG/NAME, hf/ORG/NAME@REVISION, or hf/ and the path of a folder that holds a model.",
         )
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(repository, "config.json", revision=revision or None)
-    if not isinstance(config, str):
+    if not config:
         raise ConfigurationError(
             f"The model {name} is not on this machine, neither as a folder nor in the Hugging Face cache.",
             f"Fetch it with `{_fetch(repository, revision)}`; nothing is downloaded on its own.",
@@ -75,6 +73,19 @@ def _cached(name: str) -> ModelFolder:
     snapshot = Path(config).parent
     _check(snapshot, name, _fetch(repository, revision))
     return ModelFolder(snapshot, repository, snapshot.name)
+
+
+def _cached_config(repository: str, revision: str) -> str | None:
+    """The path of its config.json; empty where it is not in the cache, None where no model can have that name."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if not _HUB_NAME.match(repository):
+        return None
+    try:
+        found = try_to_load_from_cache(repository, "config.json", revision=revision or None)
+    except ValueError:  # the hub's own rules of names
+        return None
+    return found if isinstance(found, str) else ""
 
 
 def _fetch(repository: str, revision: str) -> str:

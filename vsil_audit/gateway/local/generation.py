@@ -67,7 +67,7 @@ class Generator:
         token = self._prompts.control_token(request)
         if token is not None and not self._prompts.writes_control_tokens_as_text:
             detail = (
-                f"the text holds {token!r}, a control token of this model; newer versions of transformers can quote it"
+                f"the text holds {token!r}, a control token of this model; transformers 5.20 and later can quote it"
             )
             raise AttemptError(FailureKind.PERMANENT, detail, retry=False, sent=False)
         return token is not None

@@ -72,6 +72,7 @@ def _load(folder: Path, device: Device) -> LoadedModel:
     tokenizer = processor.tokenizer if sees else processor
     if not (processor.chat_template or tokenizer.chat_template):
         raise LoadingError(NO_TEMPLATE)
+    processor.chat_template = processor.chat_template or tokenizer.chat_template
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -19,16 +19,24 @@ class PromptWriter:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
-        template = loaded.processor.chat_template or loaded.tokenizer.chat_template
+        template = str(loaded.processor.chat_template)
         added = loaded.tokenizer.added_tokens_decoder.values()
         self._control = tuple(
-            token.content
-            for token in added
-            if token.content.strip() and (token.special or token.content in str(template))
+            token.content for token in added if token.content.strip() and (token.special or token.content in template)
         )
         self.writes_control_tokens_as_text = (
             "sanitize_control_tokens" in inspect.signature(loaded.processor.apply_chat_template).parameters
         )
+        self._takes_parts = loaded.sees and self._reads_parts()
+
+    def _reads_parts(self) -> bool:
+        """Whether the template reads a list of parts. Some models that see have one for text: it would print the list,
+        or break on it."""
+        turn = {"role": "user", "content": [{"type": "text", "text": "Hello"}]}
+        try:
+            return "'type'" not in self._render([turn])
+        except Exception:  # noqa: BLE001 - a template is a program of the model's makers
+            return False
 
     def control_token(self, request: Request) -> str | None:
         """A token of the model's own machinery (end of turn, place of an image) that stands in the request's texts.
@@ -44,30 +52,37 @@ class PromptWriter:
         tokens), and whatever else the model takes. `pixels`: each request's images in order. `as_text`: control tokens
         in texts are text.
 
-        Raises what transformers and the template raise for requests that they cannot write.
+        Raises what transformers and the template raise for requests that they cannot write, and ValueError where the
+        template would leave out something that is asked.
         """
-        conversations = [self._conversation(request, images) for request, images in zip(requests, pixels, strict=True)]
-        return self._sanitized(conversations) if as_text else self._plain(conversations, pixels)
+        written = [self._write(request, images) for request, images in zip(requests, pixels, strict=True)]
+        if as_text:
+            return self._sanitized([conversation for conversation, _ in written])
+        return self._plain([prompt for _, prompt in written], pixels)
 
-    def _conversation(self, request: Request, images: Sequence[Image.Image]) -> Conversation:
-        """The turns as the template takes them. Where it refuses a system's instructions, or drops them without a word,
-        they go before the first words of the user."""
-        turns = self._turns(request.messages, images)
-        instructions = [message.text.strip() for message in request.messages if message.role == "system"]
-        if not instructions:
-            return turns
+    def _write(self, request: Request, images: Sequence[Image.Image]) -> tuple[Conversation, str]:
+        """The turns as the template takes them, and the prompt. Where it refuses a system's instructions, or drops them
+        without a word, they go before the first words of the user."""
         from jinja2 import TemplateError
 
+        instructed = any(message.role == "system" for message in request.messages)
         try:
-            [written] = self._render([turns])
-        except TemplateError:
-            written = ""
-        if all(text in written for text in instructions):
-            return turns
-        return self._turns(_without_system(request.messages), images)
+            return self._rendered(request.messages, images)
+        except (TemplateError, ValueError):
+            if not instructed:
+                raise
+        return self._rendered(_without_system(request.messages), images)
+
+    def _rendered(self, messages: Sequence[Message], images: Sequence[Image.Image]) -> tuple[Conversation, str]:
+        turns = self._turns(messages, images)
+        prompt = self._render(turns)
+        asked = [part for message in messages if message.role != "assistant" for part in message.parts]
+        if not all(part.strip() in prompt for part in asked if isinstance(part, str)):
+            raise ValueError("its chat template leaves out some of the text")
+        return turns, prompt
 
     def _turns(self, messages: Sequence[Message], images: Sequence[Image.Image]) -> Conversation:
-        if not self._loaded.sees:
+        if not self._takes_parts:
             return [{"role": message.role, "content": message.text} for message in messages]
         waiting = iter(images)
         return [
@@ -83,14 +98,10 @@ class PromptWriter:
             for message in messages
         ]
 
-    def _render(self, conversations: Sequence[Conversation]) -> list[str]:
-        rendered = self._loaded.processor.apply_chat_template(
-            list(conversations), tokenize=False, add_generation_prompt=True
-        )
-        return [str(prompt) for prompt in rendered]
+    def _render(self, turns: Conversation) -> str:
+        return str(self._loaded.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
-    def _plain(self, conversations: Sequence[Conversation], pixels: Sequence[Sequence[Image.Image]]) -> Any:
-        prompts = self._render(conversations)
+    def _plain(self, prompts: list[str], pixels: Sequence[Sequence[Image.Image]]) -> Any:
         if not self._loaded.sees:
             return self._loaded.tokenizer(prompts, padding=True, add_special_tokens=False, return_tensors="pt")
         begin = self._loaded.tokenizer.bos_token

@@ -19,7 +19,7 @@ from vsil_audit.features.facts import ImageError
 from vsil_audit.gateway.answers import FailureKind
 from vsil_audit.gateway.cache_key import KeyWriter, digest
 from vsil_audit.gateway.image_url import prepare
-from vsil_audit.gateway.local.batching import Batches
+from vsil_audit.gateway.local.batching import Batches, closed
 from vsil_audit.gateway.local.fitting import Fitting, free_memory
 from vsil_audit.gateway.local.folder import find_model
 from vsil_audit.gateway.local.generation import Generator, Job
@@ -99,8 +99,9 @@ class LocalProvider:
             generator = await asyncio.shield(self._loading)
         except LoadingError as error:
             raise AttemptError(FailureKind.PERMANENT, str(error), retry=False, blame=Blame.FATAL, sent=False) from None
+        if self._executor is None:
+            raise closed()
         if self._batches is None:
-            assert self._executor is not None
             self._batches = Batches(Fitting(generator.answer, self._most), self._executor)
         return generator, self._batches
 
@@ -125,7 +126,7 @@ class LocalProvider:
         return Job(request, tuple(images), seed, call.deadline, as_text)
 
     async def close(self) -> None:
-        """Ends what runs, and frees the model's memory."""
+        """Ends what runs, and frees the model's memory. A model that is just being loaded is waited for."""
         if self._batches is not None:
             self._batches.stop()
         executor, self._executor = self._executor, None
