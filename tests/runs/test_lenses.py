@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vsil_audit.runs.asked_summary import AskedSummary
 from vsil_audit.runs.detecting import Clusters
 from vsil_audit.runs.lenses import lens_summaries, warnings_for
 from vsil_audit.runs.metric import Metric, Nature
@@ -42,6 +43,12 @@ def test_a_labelled_whole_set_has_no_warning() -> None:
 )
 def test_what_limits_a_number_is_said(given: dict[str, object], says: str) -> None:
     assert says in warnings(dataset(**given))
+
+
+def test_on_a_set_without_safe_pairs_the_benign_control_is_pointed_to() -> None:
+    asked = AskedSummary(control_pairs=20)
+    [warning] = warnings_for(dataset(labels={"unsafe": 100}), [], [], NO_CLUSTERS, asked)
+    assert "read V* and the rates on the benign control (20 pairs)" in warning
 
 
 def test_low_coverage_of_a_headline_is_said() -> None:

@@ -30,7 +30,8 @@ MENUS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         LLM_JUDGE: ("none", "implicit", "explicit"),
     }
 )
-"""The labels of each detector that asks models; a label's code is its place here."""
+"""The labels of our detectors that ask models; a label's code is its place here. Of other detectors' observations only
+how the calls ended is told."""
 
 NOTHING, ABSTAINED, FAILED = -1, -2, -3
 """Codes where there is no label: not asked or not decided, declined, failed."""
@@ -163,7 +164,7 @@ def _hash64(pair_id: str) -> int:
 
 def observed(folder: RunFolder, detector: str, places: PairPlaces) -> Observed:
     """Everything that the models said to one detector; raises RunFolderError for a damaged table."""
-    found = Observed(detector, MENUS[detector], {part: Grid() for part in Part})
+    found = Observed(detector, MENUS.get(detector, ()), {part: Grid() for part in Part})
     found.on_set.n = places.n
     others: dict[Part, dict[str, int]] = {Part.CONTROL: {}, Part.CANARY: {}}
     for table in folder.observation_tables(detector, (*_COLUMNS, *_MORE)):
@@ -198,7 +199,7 @@ def _fill(rows: _Rows, among: Places, at: Places, grid: Grid, found: Observed) -
     values = rows.probabilities()[among] if probable else np.full(len(among), np.nan, dtype=np.float32)
     for (asked, sample), these in rows.groups(among):
         inside = these[at[these] >= 0]
-        if asked.condition and len(inside):
+        if found.menu and asked.condition and len(inside):
             grid.put(asked, sample, at[inside], labels[inside], values[inside])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vsil_audit.detectors.base import Lens
+from vsil_audit.detectors.base import Lens, Need
 from vsil_audit.detectors.chat import Part
 from vsil_audit.runs.asked.agreement import Agreed, Raters, agreement_of
 from vsil_audit.runs.asked.columns import (
@@ -50,13 +50,14 @@ class Asked:
 def asked_summary(evidence: Evidence, folder: RunFolder) -> Asked | None:
     """None when no model was asked. Reads the observations, the manifest and the pairs' ids; memory of a byte for each
     pair, model, condition and sample."""
-    detectors = [name for name in MENUS if name in evidence.specs]
-    if not detectors:
+    asking = [name for name, spec in evidence.specs.items() if Need.CHAT in spec.needs]
+    if not asking:
         return None
+    detectors = [name for name in MENUS if name in asking] + [name for name in asking if name not in MENUS]
     manifest, groups = folder.manifest(), evidence.clusters.for_intervals
     places = PairPlaces(folder, evidence.pairs.n)
     seen = {name: observed(folder, name, places) for name in detectors}
-    models = {name: _models(name, seen[name], manifest.config.asking) for name in detectors}
+    models = {name: _models(evidence.specs[name].lens, seen[name], manifest.config.asking) for name in detectors}
     targets = target_numbers(seen[TEXT_REFUSAL], models[TEXT_REFUSAL], groups) if TEXT_REFUSAL in seen else Targets()
     judges = judge_numbers(seen[SAFETY_JUDGE], models[SAFETY_JUDGE], groups) if SAFETY_JUDGE in seen else Judges()
     leakage = leakage_numbers(seen[LLM_JUDGE], models[LLM_JUDGE], groups, folder) if LLM_JUDGE in seen else Leakage()
@@ -65,7 +66,7 @@ def asked_summary(evidence: Evidence, folder: RunFolder) -> Asked | None:
     flows = [*targets.flows, *judges.flows]
     ids = _ids(folder, flows, agreed)
     summary = AskedSummary(
-        models=list(_asked_models(seen, models, manifest)),
+        models=list(_asked_models(evidence, seen, models, manifest)),
         conditions=[*targets.rows, *judges.conditions, *leakage.conditions],
         flows=[flow.shown(ids) for flow in flows],
         judges=[*judges.rows, *leakage.rows],
@@ -81,12 +82,12 @@ def asked_summary(evidence: Evidence, folder: RunFolder) -> Asked | None:
     return Asked(summary, _different([*headlines, *_in(summary)]), leaks)
 
 
-def _models(detector: str, seen: Observed, asking: Mapping[str, Any]) -> list[str]:
+def _models(lens: Lens, seen: Observed, asking: Mapping[str, Any]) -> list[str]:
     """Those whose answers the detector is about, as the user listed them, or as they came up."""
-    listed = asking.get("targets" if detector == TEXT_REFUSAL else "judges", ())
+    listed = asking.get("targets" if lens is Lens.BEHAVIOURAL else "judges", ())
     named = [name for name in dict.fromkeys(listed) if name in seen.models]
     others = [name for name in seen.models if name not in named]
-    if detector == TEXT_REFUSAL:  # a judge of answers stands among the models where an answer was never classed
+    if seen.detector == TEXT_REFUSAL:  # a judge of answers stands among the models where an answer was never classed
         others = [name for name in others if seen.conditions(name)]
     return named + others
 
@@ -127,13 +128,13 @@ def _ids(folder: RunFolder, flows: Iterable[Flow], agreed: Iterable[Agreed]) -> 
 
 
 def _asked_models(
-    seen: Mapping[str, Observed], models: Mapping[str, Sequence[str]], manifest: Manifest
+    evidence: Evidence, seen: Mapping[str, Observed], models: Mapping[str, Sequence[str]], manifest: Manifest
 ) -> Iterator[AskedModel]:
     """A model that is both asked and asks for a verdict stands here once for each role."""
     scripted = {row.model for row in manifest.spend if row.scripted}
     by_role: dict[tuple[str, str], list[str]] = {}
     for detector, names in models.items():
-        role = _TARGET if detector == TEXT_REFUSAL else _JUDGE
+        role = _TARGET if evidence.specs[detector].lens is Lens.BEHAVIOURAL else _JUDGE
         for name in names:
             by_role.setdefault((name, role), []).append(detector)
     for (name, role), detectors in by_role.items():
