@@ -19,12 +19,15 @@ from vsil_audit.pair import Finding, Json, Outcome, Pair
 
 
 class Condition(str, Enum):
-    """What a model or judge is shown: T alone, T and I, T and another pair's image, T and an empty image."""
+    """What a model or judge is shown: T alone, T and I, T and another pair's image, T and an empty image, T and a
+    caption of I in its place, I alone."""
 
     TEXT = "text"
     PAIR = "pair"
     SWAPPED = "swapped"
     BLANK = "blank"
+    CAPTION = "caption"
+    IMAGE = "image"
 
 
 class Role(str, Enum):
@@ -51,6 +54,10 @@ class AskOptions:
     `response_judges` class the targets' answers; empty: the offline classifier does. More than one sample wants a
     `temperature` above 0, which then holds for targets and judges alike. `max_tokens`: of a target's answer.
     `control`: a benign benchmark to set beside this one; None: the small one in the package.
+
+    Of evaluations alone: `captioner` describes images that have no description; `safety_prompts` (names in
+    `vsil_audit.prompts`, or files) are put before the query, each in a variant of its own; `base_model` answers without
+    images, for MMStar's gains; `protocol` is `vlsbench` (greedy, 128 new tokens) or `default`.
     """
 
     targets: tuple[str, ...] = ()
@@ -64,6 +71,10 @@ class AskOptions:
     image_side: int = MAX_SIDE
     control: str | None = None
     seed: int = 0
+    captioner: str | None = None
+    safety_prompts: tuple[str, ...] = ()
+    base_model: str | None = None
+    protocol: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vsil_audit.runs.asked_summary import AskedSummary
+from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.metric import Metric, Model
 
 
@@ -101,6 +102,7 @@ class Summary(Model):
     ngrams: list[NgramRow] = []
     warnings: list[str] = Field([], description="what a reader must know before quoting a number")
     suspicious: list[str] = Field([], description="ids of the most suspicious pairs, worst first, at most 50")
+    evaluation: Evaluation | None = Field(None, description="of `vsil-audit evaluate`")
     asked: AskedSummary | None = Field(None, description="what models said, where any were asked")
 
     def metric(self, name: str) -> Metric | None:
