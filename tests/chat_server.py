@@ -204,7 +204,7 @@ class ChatServer:
     def _completion(self, asked: Asked, text: str) -> dict[str, Any]:
         inside = round(len(asked.text) / CHARACTERS_PER_TOKEN) + 3 * len(asked.body["messages"])
         return {
-            "id": "chatcmpl-1",
+            "id": asked.digest,  # the answer cache keeps it, so that a test can tell what was received
             "object": "chat.completion",
             "created": 1,
             "model": asked.body["model"],
