@@ -227,3 +227,10 @@ def test_blocked_and_cut_answers_are_counted_apart(tmp_path: Path) -> None:
     assert metric(asked, f"text_refusal.refusal.text@{TARGET}").n == 37
     [model] = asked.summary.models
     assert (model.observations, model.truncated, model.abstained) == (80, 5, 3)
+
+
+def test_where_nothing_is_handled_safely_with_the_image_the_share_says_so(tmp_path: Path) -> None:
+    asked = run(tmp_path / "run", lambda t, c, s: "refusal" if c == "text" else "unsafe").asked
+    share = metric(asked, f"text_refusal.text_only_share@{TARGET}")
+    assert share.value is None
+    assert "no pair was handled safely under pair" in share.note
