@@ -192,10 +192,10 @@ def calibrate(run: str | Path | Audit, labels: str | Path, *, sample: bool | Non
     """Set people's labels beside what the models of a finished run said: their errors, and the rates corrected.
 
     `labels` is a table with a column `id` and any of `text_harmful`, `pair_harmful`, `leak`, or `response_class` with
-    `model` and `condition`; `annotator` where several people labelled. `sample`: whether the labelled items are a random
-    part of the set; by default those that `draw_to_label` drew are. Kept as `calibration.json` and in the summary, in
-    place of a former calibration; report files are not written again. Raises DatasetError, with a remedy, where no label
-    can be used, ConfigurationError where no model was asked.
+    `model` and `condition`; `annotator` where several people labelled. `sample`: whether the labelled items are a
+    random part of the set; by default those that `draw_to_label` drew are. Kept as `calibration.json` and in the
+    summary, in place of a former calibration; report files are not written again. Raises DatasetError, with a remedy,
+    where no label can be used, ConfigurationError where no model was asked.
     """
     from vsil_audit.calibration.calibrate import calibrate as calibrate_folder
 

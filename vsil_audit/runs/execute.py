@@ -158,7 +158,8 @@ def _empty(folder: Path) -> None:
     (folder / "run.json").unlink(missing_ok=True)
     for name in ("findings", "observations", "embedded", "pairs", "problems", "images", "thumbnails"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml"):
+    made = ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml")
+    for name in (*made, "calibration.json", "calibration-draws.json"):
         (folder / name).unlink(missing_ok=True)
 
 
