@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import math
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -106,6 +107,20 @@ def test_samples_differ_and_come_again(tiny_llama: Path, ask_at_once: AskAtOnce)
     assert [said(answer) for answer in ask_at_once(tiny_llama, list(reversed(asked)))] == first[::-1]
     seeded = Parameters(max_tokens=12, temperature=1.0, seed=7)
     assert said(ask_at_once(tiny_llama, [question("Say anything.", parameters=seeded)])[0]) not in first
+
+
+def test_what_is_left_open_is_as_the_model_s_makers_set_it(
+    tiny_llama: Path, tmp_path: Path, ask_at_once: AskAtOnce
+) -> None:
+    """The likeliest tokens, unless the model's folder asks for random ones, and for a choice of how many."""
+    free = Parameters(max_tokens=12, temperature=None)
+    asked = [question("Go on"), *(question("Go on", parameters=free, sample=number) for number in range(3))]
+    assert len({said(answer) for answer in ask_at_once(tiny_llama, asked)}) == 1
+    model = shutil.copytree(tiny_llama, tmp_path / "sampling")
+    settings = json.loads((model / "generation_config.json").read_text())
+    for changes, answers in ({"temperature": 1.5}, 4), ({"temperature": 1.5, "top_k": 1}, 1):
+        (model / "generation_config.json").write_text(json.dumps({**settings, "do_sample": True, **changes}))
+        assert len({said(answer) for answer in ask_at_once(model, asked)}) == answers
 
 
 def test_random_tokens_come_as_often_as_the_model_says(tiny_llama: Path, ask_at_once: AskAtOnce) -> None:
