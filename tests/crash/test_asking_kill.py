@@ -1,7 +1,9 @@
-"""`kill -9` and Ctrl-C of a scan that asks models. What is proven: an answer that the answer cache had when the process
-was killed is never asked for again; what may be asked twice was in flight at that moment, or had arrived within the 5 ms
-between two writes of the cache; and the findings, observations and numbers in the end are those of a run that nothing
-disturbed."""
+"""`kill -9` and Ctrl-C of a scan that asks models.
+
+What is proven of `kill -9`: no answer that the cache had is ever asked for again; all that may be asked twice was in
+flight at that moment, or had arrived in the 5 ms between two writes of the cache; and the findings, observations and
+numbers in the end are those of a run that nothing disturbed. Of Ctrl-C: nothing at all is asked twice.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ main()
 
 @pytest.fixture(scope="module")
 def gnomes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets")
+    folder: Path = tmp_path_factory.mktemp("sets")
     write_gnomes(folder / "control", 6, flaws=False)
     return write_gnomes(folder / "gnomes", PAIRS)
 
@@ -57,14 +59,20 @@ def server() -> Iterator[ChatServer]:
 
 
 def start(server: ChatServer, gnomes: Path, folder: Path) -> subprocess.Popen[bytes]:
-    asked = ("--targets", server.model("target"), "--judges", server.model("judge"), "--detectors")
-    asked = (*asked, "text_refusal,safety_judge,llm_judge", "--control", str(gnomes.with_name("control")))
-    where = ("--output", str(folder / "run"), "--cache", str(folder / "cache"), "--workers", "1")
-    command = ("scan", str(gnomes), *asked, *where, "--max-concurrency", str(CONCURRENCY))
+    given = {
+        "--detectors": "text_refusal,safety_judge,llm_judge",
+        "--targets": server.model("target"),
+        "--judges": server.model("judge"),
+        "--control": gnomes.with_name("control"),
+        "--output": folder / "run",
+        "--cache": folder / "cache",
+        "--workers": 1,
+        "--max-concurrency": CONCURRENCY,
+    }
+    arguments = ["scan", str(gnomes), *(str(part) for option in given.items() for part in option)]
+    command = [sys.executable, "-c", SCAN, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCAN, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[bytes]) -> str:
