@@ -105,7 +105,7 @@ def _low_coverage(asked: AskedSummary) -> Iterator[str]:
 
 def _blocked(asked: AskedSummary) -> Iterator[str]:
     for row in asked.conditions:
-        if row.blocked:
+        if row.blocked and row.detector == TEXT_REFUSAL:  # a judge's are told of as failures
             yield (
                 f"{row.model}: its provider blocked {plural(row.blocked, 'answer')} under {row.condition}, which count "
                 "in no rate: a filter is no refusal of the model."
