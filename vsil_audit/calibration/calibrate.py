@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsil_audit.calibration.draws import Draws, read_draws
 from vsil_audit.calibration.judges import Found, leak_judges, safety_judges
 from vsil_audit.calibration.labels import Item, Labellable, Question, Vote, read_votes
-from vsil_audit.calibration.people import Sheets, agreement, majority, sheets
+from vsil_audit.calibration.people import MOST_ANNOTATORS, Sheets, agreement, majority, sheets
 from vsil_audit.calibration.report import FILE, Calibration, Confusion, Labelled, LabelsFile
 from vsil_audit.calibration.responses import response_classes
 from vsil_audit.calibration.told import Told
@@ -79,28 +79,30 @@ class _Run:
         )
 
 
-def calibrate(folder: RunFolder, labels: Path, *, sample: bool | None = None) -> Calibration:
+def calibrate(folder: RunFolder, labels: Sequence[Path], *, sample: bool | None = None) -> Calibration:
     """Set people's `labels` beside what the models of a complete run said, and keep what follows in its folder.
 
-    `sample`: True when the labelled items are a random part of the set, False when they are not; None: those are that
-    `draw` drew, or all. Writes `calibration.json` and the summary; a former calibration is replaced. Raises
-    DatasetError when the file cannot be read or holds no usable label, ConfigurationError where no model was asked.
+    Of several files, one without annotators is one person's. `sample`: True when the labelled items are a random part
+    of the set, False when they are not; None: those are that `draw` drew, or all. Writes `calibration.json` and the
+    summary; a former calibration is replaced. Raises DatasetError when a file cannot be read, or none holds a usable
+    label, ConfigurationError where no model was asked.
     """
     run, told = _Run.read(folder), Told()
-    digest, draws = _sha256(labels), read_draws(folder)
-    answers, truths = _truths(run, read_votes(labels, run.items(), told), draws, told, sample=sample)
+    draws, names = read_draws(folder), ", ".join(path.name for path in labels)
+    files, votes = _read(labels, run.items(), told)
+    answers, truths = _truths(run, votes, draws, told, sample=sample)
     if not truths:
-        raise DatasetError(f"{labels.name} holds no label that can be used{_why(told)}", _remedy(told))
+        raise DatasetError(f"{names} holds no label that can be used{_why(told)}", _remedy(told))
     found, confusions = _found(run, truths)
     labelled = [_labelled(truth, answers[question], run) for question, truth in truths.items()]
     calibration = Calibration(
         fingerprint=run.summary.dataset.fingerprint,
-        labels=LabelsFile(name=labels.name, sha256=digest, rows=told.rows),
+        labels=files,
         labelled=labelled,
-        corrected=[_corrected(each, labels.name, truths) for each in found],
+        corrected=[_corrected(each, names, truths) for each in found],
         confusions=tuple(confusions),
         unused=told.unused(),
-        warnings=(*_choice_warnings(truths, draws), *(w for each in found for w in each.warnings)),
+        warnings=(*_choice_warnings(truths, draws), *_crowds(answers), *(w for each in found for w in each.warnings)),
     )
     write_atomically(folder.path / FILE, calibration.model_dump_json(indent=2).encode())
     folder.write_summary(with_corrected(run.summary, calibration.corrected))
@@ -116,6 +118,16 @@ def with_corrected(summary: Summary, corrected: list[Corrected]) -> Summary:
     metrics += [metric for row in corrected for metric in row.metrics]
     asked = summary.asked.model_copy(update={"corrected": corrected})
     return summary.model_copy(update={"asked": asked, "metrics": metrics})
+
+
+def _read(labels: Sequence[Path], items: Labellable, told: Told) -> tuple[tuple[LabelsFile, ...], list[Vote]]:
+    files, votes = [], []
+    for number, path in enumerate(labels, 1):
+        digest = _sha256(path)
+        found = read_votes(path, items, told, f"file {number}" if len(labels) > 1 else "")
+        files.append(LabelsFile(name=path.name, sha256=digest, rows=found.rows))
+        votes += found.votes
+    return tuple(files), votes
 
 
 def _sha256(file: Path) -> str:
@@ -199,6 +211,14 @@ def _corrected(found: Found, labels: str, truths: Mapping[Question, Truth]) -> C
         metrics=found.metrics,
         note="; ".join([f"{found.detector} ({how})", *found.warnings]),
     )
+
+
+def _crowds(answers: Mapping[Question, Sheets]) -> list[str]:
+    return [
+        f"{question.value}: {len(of):,} annotators; how they agree was not computed. Is annotator the right column?"
+        for question, of in answers.items()
+        if len(of) > MOST_ANNOTATORS
+    ]
 
 
 def _choice_warnings(truths: Mapping[Question, Truth], draws: Draws) -> list[str]:

@@ -115,8 +115,16 @@ def _by_cell(names: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
-def read_votes(path: Path, items: Labellable, told: Told) -> list[Vote]:
-    """Every answer in the file, in its order; what cannot be used is told with file and row.
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The answers in a file, in its order, and how many rows it has."""
+
+    votes: list[Vote]
+    rows: int
+
+
+def read_votes(path: Path, items: Labellable, told: Told, annotator: str = "") -> Read:
+    """What cannot be used is told with file and row. `annotator`: who labelled, where the row doesn't say.
 
     Raises DatasetError when the file cannot be read, or has no column for ids or none for labels.
     """
@@ -125,13 +133,14 @@ def read_votes(path: Path, items: Labellable, told: Told) -> list[Vote]:
     names = list(dict.fromkeys([*table.columns, *(name for row in sample for name in row.values)]))
     columns = _columns(path, names)
     votes: list[Vote] = []
+    rows = 0
     for row in table.rows():
         if isinstance(row, Problem):
             told.problem(row)
             continue
-        told.rows += 1
-        votes.extend(_votes(row, columns, items, told))
-    return votes
+        rows += 1
+        votes.extend(_votes(row, columns, items, told, annotator))
+    return Read(votes, rows)
 
 
 def _columns(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -153,7 +162,7 @@ def _columns(path: Path, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _votes(row: Row, columns: Mapping[str, str], items: Labellable, told: Told) -> Iterable[Vote]:
+def _votes(row: Row, columns: Mapping[str, str], items: Labellable, told: Told, nobody: str) -> Iterable[Vote]:
     def cell(role: str) -> str | None:
         value = row.values.get(columns[role]) if role in columns else None
         return None if is_blank(value) else short_text_of(value)
@@ -167,7 +176,7 @@ def _votes(row: Row, columns: Mapping[str, str], items: Labellable, told: Told) 
         else:
             told.add("unknown_id", where, f"no pair of this run is called {fold(name, 40)!r}")
         return
-    annotator = cell("annotator") or ""
+    annotator = cell("annotator") or nobody
     for question in Question:
         if question.value not in columns:
             continue

@@ -44,7 +44,7 @@ class Confusion(Model):
 class Calibration(Model):
     schema_version: int = 1
     fingerprint: str = Field(description="of the dataset of the run")
-    labels: LabelsFile
+    labels: tuple[LabelsFile, ...]
     labelled: list[Labelled]
     corrected: list[Corrected]
     confusions: tuple[Confusion, ...] = ()

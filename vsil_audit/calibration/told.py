@@ -5,7 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from vsil_audit.pair import Problem
+from vsil_audit.reporting.untrusted import fold
 from vsil_audit.runs.metric import Model
+
+_LONGEST = 200
 
 KEPT = 10
 """Places kept of each kind."""
@@ -38,18 +41,18 @@ class Unused(Model):
 
 
 class Told:
-    """Collects them; `rows` counts the rows that could be read."""
+    """Collects them."""
 
     def __init__(self) -> None:
-        self.rows = 0
         self._counts: dict[str, int] = {}
         self._examples: dict[str, list[str]] = {}
 
     def add(self, kind: str, where: str, detail: str, count: int = 1) -> None:
+        """`where`: file and row, or nothing. `detail` may quote the file: it is kept short and on one line."""
         self._counts[kind] = self._counts.get(kind, 0) + count
         examples = self._examples.setdefault(kind, [])
         if len(examples) < KEPT:
-            examples.append(f"{where}: {detail}" if where else detail)
+            examples.append(fold(f"{where}: {detail}" if where else detail, _LONGEST))
 
     def problem(self, problem: Problem) -> None:
         self.add("unreadable_row", str(problem.origin), problem.detail, problem.rows)

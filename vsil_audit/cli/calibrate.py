@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 @click.command("calibrate")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--labels", type=click.Path(dir_okay=False, path_type=Path), help="People's labels: CSV, TSV, JSON Lines …"
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    help="People's labels: CSV, TSV, JSON Lines …; may be repeated.",
 )
 @click.option(
     "--sample/--elsewhere",
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", "-q", is_flag=True, help="Print no table; warnings are still told.")
 def command(
     run: Path,
-    labels: Path | None,
+    labels: tuple[Path, ...],
     sample: bool | None,
     draw: int | None,
     drawn_of: str,
@@ -59,23 +62,23 @@ def command(
     from vsil_audit.audit import Audit
     from vsil_audit.errors import ConfigurationError
 
-    if (labels is None) == (draw is None):
+    if bool(labels) == (draw is not None):
         raise ConfigurationError(
             "Give either --labels FILE, or --draw N --output FILE.csv.",
             "`vsil-audit calibrate RUN --draw 150 --output to-label.csv` makes a file to fill in.",
         )
     audit = Audit.open(run)
-    if labels is not None:
+    if draw is None:
         _calibrate(audit, labels, sample, quiet=quiet)
         return
-    if output is None or draw is None:
+    if output is None:
         raise ConfigurationError("--draw needs a file to write.", "Name it with --output FILE.csv.")
     from vsil_audit.audit import draw_to_label
 
     _say_drawn(audit, draw_to_label(audit, draw, output, seed=seed, responses=drawn_of == "responses"), run)
 
 
-def _calibrate(audit: Audit, labels: Path, sample: bool | None, *, quiet: bool) -> None:
+def _calibrate(audit: Audit, labels: tuple[Path, ...], sample: bool | None, *, quiet: bool) -> None:
     from rich.console import Console
 
     from vsil_audit.audit import calibrate

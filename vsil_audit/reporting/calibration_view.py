@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vsil_audit.calibration.report import Calibration, Confusion, Labelled
+from vsil_audit.reporting.asked_page import SYMBOLS
 from vsil_audit.reporting.numbers import number
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.runs.asked_summary import Corrected
@@ -31,9 +32,9 @@ def calibration_view(calibration: Calibration, summary: Summary) -> RenderableTy
 
 
 def _labels(calibration: Calibration) -> Iterator[Text]:
-    file = calibration.labels
-    line = Text(fold(file.name, 60), style="bold")
-    yield line.append(f"  {plural(file.rows, 'row')}, sha256 {file.sha256[:12]}…", style="not bold dim")
+    for file in calibration.labels:
+        line = Text(fold(file.name, 60), style="bold")
+        yield line.append(f"  {plural(file.rows, 'row')}, sha256 {file.sha256[:12]}…", style="not bold dim")
     for labelled in calibration.labelled:
         yield Text(f"  {labelled.question}: {plural(labelled.items, 'item')} labelled, {_chosen(labelled)}")
         for cell in labelled.agreement.cells[:_EXAMPLES] if labelled.agreement else ():
@@ -69,8 +70,8 @@ def _table(row: Corrected, summary: Summary) -> RenderableType:
 
 
 def _quantity(metric: Metric) -> str:
-    head = one_line(metric.name.partition("@")[0]).removeprefix(f"{metric.detector}.")
-    return head.replace("_", " ").replace(".", ", ")
+    head = one_line(metric.name.partition("@")[0]).removeprefix(f"{metric.detector}.").replace("_corrected", "")
+    return SYMBOLS.get(head, head.replace("_", " ").replace(".", ", "))
 
 
 def _cells(metric: Metric, summary: Summary) -> Iterator[str]:
