@@ -28,8 +28,9 @@ from vsil_audit.gateway import (
     Request,
 )
 from vsil_audit.gateway.completion import read_answer
-from vsil_audit.gateway.local import LocalProvider
+from vsil_audit.gateway.local import LocalProvider, provider
 from vsil_audit.gateway.local.generation import message
+from vsil_audit.gateway.local.loading import Device
 from vsil_audit.gateway.opening import open_gateway, open_provider
 from vsil_audit.gateway.provider import AttemptError, Provider, Reply
 
@@ -59,12 +60,11 @@ def tokens(prompt: str) -> int:
 
 
 def test_it_is_a_provider_like_any_other(tiny_llama: Path) -> None:
-    provider = open_provider(f"hf/{tiny_llama}")
-    assert isinstance(provider, Provider)
-    assert provider.name == "hf"
-    assert not provider.billed
-    assert provider.identity["device"] in ("cpu", "cuda")
-    assert provider.identity["dtype"] == ("float32" if provider.identity["device"] == "cpu" else "bfloat16")
+    opened = open_provider(f"hf/{tiny_llama}")
+    assert isinstance(opened, Provider)
+    assert opened.name == "hf"
+    assert not opened.billed
+    assert opened.identity["dtype"] == ("float32" if opened.identity["device"] == "cpu" else "bfloat16")
 
 
 def test_a_model_of_text_answers_with_a_completion(tiny_llama: Path, ask_at_once: AskAtOnce) -> None:
@@ -97,6 +97,22 @@ def test_a_batch_answers_as_one_by_one(
     batched = ask_at_once(tiny_llava, requests)
     assert [said(one) for one in batched] == [said(one) for one in ask_at_once(tiny_llava, requests, batch_size=1)]
     assert len({said(one) for one in batched}) == len(requests)
+
+
+def test_half_precision_and_accelerate_s_placement_change_no_more_than_digits(
+    tiny_llava: Path, ask_at_once: AskAtOnce, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU gets, here on whatever there is: bfloat16, pixels included, and layers placed by accelerate."""
+    pytest.importorskip("accelerate", reason="comes with the extra [local]")
+    one = Parameters(max_tokens=1, top_logprobs=0)
+    asked = [question("Look", picture("red"), parameters=one), question("Hello", parameters=one)]
+    exact = ask_at_once(tiny_llava, asked)
+    monkeypatch.setattr(provider, "best_device", lambda: Device("cuda", "bfloat16"))
+    assert LocalProvider(str(tiny_llava)).identity["dtype"] == "bfloat16"
+    rough = ask_at_once(tiny_llava, asked)
+    values = [[answer["choices"][0]["logprobs"]["content"][0]["logprob"] for answer in a] for a in (exact, rough)]
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], abs=0.3)
 
 
 def test_samples_differ_and_come_again(tiny_llama: Path, ask_at_once: AskAtOnce) -> None:
@@ -324,11 +340,11 @@ def test_closing_gives_the_model_up(tiny_llama: Path) -> None:
     from transformers import LlamaForCausalLM
 
     async def ask() -> None:
-        provider = LocalProvider(str(tiny_llama))
-        await provider.complete(question("Hello"), 60)
+        model = LocalProvider(str(tiny_llama))
+        await model.complete(question("Hello"), 60)
         assert _alive(LlamaForCausalLM)
-        await provider.close()
-        await provider.close()
+        await model.close()
+        await model.close()
         assert not _alive(LlamaForCausalLM)
 
     asyncio.run(ask())
