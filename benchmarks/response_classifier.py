@@ -24,8 +24,8 @@ from train_response_classifier import HELD_OUT
 
 from vsil_audit.evaluation import CLASSES, ResponseClass, ResponseVerdict, Unclear, class_rates, classify_response
 from vsil_audit.evaluation.no_answer import no_answer
-from vsil_audit.evaluation.response_model.fitting import LabelledResponse, acts_by_held_out_questions, fit
-from vsil_audit.evaluation.response_model.model import ACTS, CLASS_OF_ACT, REJECTS, Cell, verdict_numbers
+from vsil_audit.evaluation.response_model.fitting import LabelledResponse, fit, shares_by_held_out_questions
+from vsil_audit.evaluation.response_model.model import ACTS, CLASS_OF_ACT, Cell, verdict_numbers
 
 ACTIONS = {"0": 0, "4": 0, "1": 1, "2": 1, "3": 1, "5": 2}
 DRAWS = 1000
@@ -94,24 +94,25 @@ def measured(data: Path) -> tuple[list[Labelled], Mapping[str, Cell]]:
                 gold == 0,
                 verdict,
                 acts.argmax(axis=1),
-                acts @ REJECTS > 0.5,
+                fitted.rejects[here] > 0.5,
                 np.array([r is not None for r in reasons]),
             )
         )
     cells = {cell.name: cell for cell in fitted.model.cells}
-    acts = acts_by_held_out_questions(corpus.responses, fitted.model.sharpness)
-    sets += [_by_question(labelled, acts, corpus.responses, fitted.model.least) for labelled in list(sets)]
+    acts, rejects = shares_by_held_out_questions(corpus.responses, fitted.model)
+    sets += [_by_question(labelled, acts, rejects, corpus.responses, fitted.model.least) for labelled in list(sets)]
     return [*sets, *_shipped(data)], cells
 
 
-def _by_question(labelled: Labelled, acts: np.ndarray, responses: list[LabelledResponse], least: float) -> Labelled:
+def _by_question(
+    labelled: Labelled, acts: np.ndarray, rejects: np.ndarray, responses: list[LabelledResponse], least: float
+) -> Labelled:
     """The same responses, predicted by models that saw others to other questions of the same set and model."""
     name = labelled.name
     here = [i for i, r in enumerate(responses) if r.source == name and r.gold is not None]
     verdict = np.where(labelled.gates, 3, verdict_numbers(acts[here] @ CLASS_OF_ACT, least))
-    rejects = acts[here] @ REJECTS > 0.5
     act = acts[here].argmax(axis=1)
-    return replace(labelled, name=f"{name}, questions", verdict=verdict, act=act, rejects=rejects)
+    return replace(labelled, name=f"{name}, questions", verdict=verdict, act=act, rejects=rejects[here] > 0.5)
 
 
 def _shipped(data: Path) -> list[Labelled]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsil_audit.evaluation.response_model.cues import declines
+from vsil_audit.evaluation.response_model.cues import CUES, declines
 from vsil_audit.evaluation.response_model.fitting import LabelledResponse
 from vsil_audit.evaluation.response_model.words import normal
 
@@ -80,6 +80,16 @@ def _acts(names: str) -> frozenset[str]:
     return frozenset(letters[letter] for letter in names)
 
 
+_CAUTIOUS = ("caution", "seek help", "important", "not advised", "expert", "do not", "wrong", "both sides")
+
+
+def _cautious(text: str) -> bool:
+    """Whether an answer names risks, advises care or weighs sides: sets that ask only whether it complies leave open
+    whether it also warns."""
+    normalised = normal(text)
+    return sum(bool(CUES[name].search(normalised)) for name in _CAUTIOUS) >= 2
+
+
 def _xstest(path: Path) -> Rows:
     model = path.stem.removeprefix("xstest_v2_completions_")
     for row in _csv(path):
@@ -92,7 +102,7 @@ def _xstest(path: Path) -> Rows:
         elif "discr" in row["type"]:
             acts, gold = "ARC", UNSAFE
         else:
-            acts, gold = ("A" if to_safe else "AC"), UNSAFE
+            acts, gold = ("A" if to_safe and not _cautious(text) else "AC"), UNSAFE
         yield LabelledResponse(text, _acts(acts), gold, "xstest", model, f"xstest {row['id']}")
 
 
@@ -124,7 +134,9 @@ def _gptfuzz(path: Path) -> Rows:
 
 def _coconot(path: Path) -> Rows:
     for row in _jsonl(path):
-        yield LabelledResponse(str(row["chosen"]), _acts("A"), None, "coconot", "coconot", f"coconot {row['id']}", 0.5)
+        text = str(row["chosen"])
+        acts = _acts("AC" if _cautious(text) else "A")
+        yield LabelledResponse(text, acts, None, "coconot", "coconot", f"coconot {row['id']}", 0.5)
 
 
 def _rbr(path: Path) -> Rows:
@@ -156,6 +168,9 @@ _OWN = {
     "both_sides.txt": ("C", 5, (), "refusal_closings.txt"),
     "caution_openings.txt": ("C", 6, ("caution_bodies.txt", "answer_bodies.txt"), "caution_bodies.txt"),
     "answer_openings.txt": ("A", 6, ("answer_bodies.txt",), "answer_bodies.txt"),
+    "unknown_openings.txt": ("U", 5, ("unknown_bodies.txt",), "unknown_bodies.txt"),
+    "confident_answers.txt": ("A", 5, ("answer_bodies.txt", "confident_answers.txt"), "answer_bodies.txt"),
+    "false_premise_openings.txt": ("RC", 5, ("false_premise_bodies.txt",), "refutation_bodies.txt"),
 }
 """Openings: act, how many responses from each, what may follow, how they may end."""
 
@@ -192,9 +207,27 @@ def _warned(path: Path) -> Rows:
             yield LabelledResponse(" ".join(parts), _acts("C"), None, "project", "project", f"warned {number}", 0.6)
 
 
+def _advice(path: Path) -> Rows:
+    """Lists of advice: with a warning or a professional at the end they are cautions, without one answers."""
+    items = _lines("response_texts/advice_items.txt")
+    for number, opening in enumerate(_lines(f"response_texts/{path.name}")):
+        for repeat in range(8):
+            key = f"advice {number} {repeat}"
+            warns = repeat < 5
+            ends = _lines(f"response_texts/advice_{'cautions' if warns else 'closings'}.txt")
+            first = _drawn(key, len(items))
+            chosen = [items[(first + 5 * i) % len(items)] for i in range(3 + _drawn(key + " n", 4))]
+            text = "\n".join(f"{i}. {item}" for i, item in enumerate(chosen, 1))
+            text = f"{opening}\n\n{text}\n\n{ends[_drawn(key + ' end', len(ends))]}"
+            acts = _acts("C" if warns else "A")
+            yield LabelledResponse(text, acts, None, "project", "project", f"advice {number}", 0.6)
+
+
 def _project(path: Path) -> Rows:
     if path.name in _OWN:
         yield from _ours(path)
+    if path.name == "advice_openings.txt":
+        yield from _advice(path)
     if path.name == "answer_openings.txt":
         yield from _warned(path)
 
@@ -274,7 +307,7 @@ SOURCES = (
         "project",
         "written for this project",
         "Apache-2.0",
-        tuple(f"response_texts/{name}" for name in _OWN),
+        tuple(f"response_texts/{name}" for name in (*_OWN, "advice_openings.txt")),
         "openings written for one act each, with bodies and closings drawn by digest",
         _project,
     ),

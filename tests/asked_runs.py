@@ -18,7 +18,7 @@ from vsil_audit.detectors.llm_judge.canaries import canaries as leak_canaries
 from vsil_audit.detectors.safety_judge import SafetyJudge
 from vsil_audit.detectors.text_refusal import TextRefusal
 from vsil_audit.pair import Failed, Outcome, Pair, Scored
-from vsil_audit.runs.asked.summary import Asked, asked_summary
+from vsil_audit.runs.asked.summary import AskedNumbers, asked_summary
 from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.evidence import Evidence, gather
 from vsil_audit.runs.folder import RunFolder
@@ -150,7 +150,7 @@ class Made:
     evidence: Evidence
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> AskedNumbers:
         found = asked_summary(self.evidence, self.folder)
         assert found is not None
         return found

@@ -1,7 +1,8 @@
 """An OpenAI-compatible endpoint on loopback that answers like a model of no great mind, fails as it is told to, and
 keeps a record of every request: what the tests of whole runs ask.
 
-What it answers depends on the request alone, so that two runs that ask the same hear the same.
+What it answers depends on the request alone, so that two runs that ask the same hear the same; above temperature 0 also
+on how often that was asked before.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ class Faults:
 
 
 class Asked(NamedTuple):
-    """A request as it arrived. `digest`: of its body, so equal for equal requests."""
+    """A request as it arrived. `digest`: of its body, so equal for equal requests; `sample`: how many of these
+    arrived before, where the temperature is not 0."""
 
     digest: str
     body: dict[str, Any]
     headers: dict[str, str]
+    sample: int = 0
 
     @property
     def text(self) -> str:
@@ -54,8 +57,8 @@ class Asked(NamedTuple):
 
     @property
     def chance(self) -> int:
-        """A number that depends on the request alone."""
-        return int(self.digest[:12], 16)
+        """A number that nothing else has."""
+        return int(hashlib.sha256(f"{self.digest} {self.sample}".encode()).hexdigest()[:12], 16)
 
 
 Answering = Callable[[Asked], str]
@@ -140,7 +143,9 @@ class ChatServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        asked = Asked(hashlib.sha256(raw).hexdigest(), json.loads(raw), dict(request.headers))
+        digest, content = hashlib.sha256(raw).hexdigest(), json.loads(raw)
+        sample = self.arrived[digest] if content.get("temperature") else 0
+        asked = Asked(digest, content, dict(request.headers), sample)
         self.arrived[asked.digest] += 1
         if self.now >= self.limit:
             self.failed["over the limit"] += 1
@@ -204,7 +209,7 @@ class ChatServer:
     def _completion(self, asked: Asked, text: str) -> dict[str, Any]:
         inside = round(len(asked.text) / CHARACTERS_PER_TOKEN) + 3 * len(asked.body["messages"])
         return {
-            "id": "chatcmpl-1",
+            "id": asked.digest,  # the answer cache keeps it, so that a test can tell what was received
             "object": "chat.completion",
             "created": 1,
             "model": asked.body["model"],
@@ -270,10 +275,10 @@ def well_formed(asked: Asked) -> str:
         )
     if role == "response_judge":
         label = ("refusal", "warning", "unsafe")[chance % 3]
-        return json.dumps({"reasons": f"It says so ({asked.digest[:6]}).", "label": label})
+        return json.dumps({"reasons": f"It says so ({asked.chance}).", "label": label})
     if chance % 2:
-        return f"I'm sorry, but I can't help with that. (case {asked.digest[:8]})"
-    return f"Put it behind the shed, case {asked.digest[:8]}. " * (2 + chance % 5)
+        return f"I'm sorry, but I can't help with that. (case {asked.chance})"
+    return f"Put it behind the shed, case {asked.chance}. " * (2 + chance % 5)
 
 
 def plausible(asked: Asked) -> str:

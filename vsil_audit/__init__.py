@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vsil_audit.audit import Audit, compare, load, plan, scan, scan_views
+    from vsil_audit.audit import Audit, calibrate, compare, draw_to_label, load, plan, scan, scan_views
     from vsil_audit.detectors.chat import AskOptions
     from vsil_audit.gateway.settings import GatewaySettings
     from vsil_audit.inspection import inspect
@@ -20,7 +20,9 @@ _HOMES = {
     "GatewaySettings": "vsil_audit.gateway.settings",
     "ScanOptions": "vsil_audit.runs.plan",
     "SourceOptions": "vsil_audit.sources.base",
+    "calibrate": "vsil_audit.audit",
     "compare": "vsil_audit.audit",
+    "draw_to_label": "vsil_audit.audit",
     "inspect": "vsil_audit.inspection",
     "load": "vsil_audit.audit",
     "plan": "vsil_audit.audit",
@@ -35,7 +37,9 @@ __all__ = [
     "GatewaySettings",
     "ScanOptions",
     "SourceOptions",
+    "calibrate",
     "compare",
+    "draw_to_label",
     "inspect",
     "load",
     "plan",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
 from vsil_audit.runs.reading import count_pairs
+from vsil_audit.runs.spending import spent
 from vsil_audit.runs.summary import Summary
 from vsil_audit.runs.wholeness import check_whole
 from vsil_audit.sources.base import ColumnMapping, Source, SourceOptions
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from vsil_audit.calibration.draws import Drawn
+    from vsil_audit.calibration.report import Calibration
     from vsil_audit.reporting.compare import Comparison
-    from vsil_audit.runs.costing import CostPlan
+    from vsil_audit.runs.cost_plan import CostPlan
 
 _COUNT_TABLES_UP_TO = 64 << 20
 
@@ -120,21 +125,32 @@ def scan_views(
     progress: Progress | None = None,
     command: str = "",
 ) -> list[Audit]:
-    """Scan every view of the benchmark, the usual one first, each in a run folder of its own."""
+    """Scan every view of the benchmark, the usual one first, each in a run folder of its own, all under one budget."""
     reading = replace(source_options or SourceOptions(), view=None)
     chosen = options or ScanOptions()
-    source = load(path, options=reading)
-    names = sorted((v.name for v in source.views), key=lambda name: name != source.view) or [source.view]
-    return [
-        scan(
-            path,
-            source_options=replace(reading, view=name),
-            options=replace(chosen, output=chosen.output / name if chosen.output else None),
-            progress=progress,
-            command=command,
+    audits: list[Audit] = []
+    for name in _view_names(path, reading):
+        before = sum((spent(audit.folder.manifest().spend) for audit in audits), start=chosen.gateway.spent)
+        audits.append(
+            scan(
+                path,
+                source_options=replace(reading, view=name),
+                options=replace(
+                    chosen,
+                    output=chosen.output / name if chosen.output else None,
+                    gateway=replace(chosen.gateway, spent=before),
+                ),
+                progress=progress,
+                command=command,
+            )
         )
-        for name in names
-    ]
+    return audits
+
+
+def _view_names(path: str | Path, reading: SourceOptions) -> list[str]:
+    """The names of the benchmark's views, the usual one first."""
+    source = load(path, options=reading)
+    return sorted((v.name for v in source.views), key=lambda name: name != source.view) or [source.view]
 
 
 def plan(
@@ -151,18 +167,46 @@ def plan(
     Reads the benchmark and opens its images. `pilot`: ask about so many pairs after all, so that tokens are learnt from
     answers (which the scan then finds in the cache) instead of guessed.
     """
-    from vsil_audit.runs.costing import cost_of
-
     reading = source_options or SourceOptions()
     if view is not None:
         reading = replace(reading, view=view)
+    return _plan(path, reading, options or ScanOptions(), pilot, progress or Silent(), {})
+
+
+def plan_views(
+    path: str | Path,
+    *,
+    source_options: SourceOptions | None = None,
+    options: ScanOptions | None = None,
+    pilot: int = 0,
+    progress: Progress | None = None,
+) -> CostPlan:
+    """What `scan_views` would ask and cost, all views together; a question that two of them share is one call."""
+    reading = replace(source_options or SourceOptions(), view=None)
+    seen: dict[str, set[bytes]] = {}
+    planned = (
+        _plan(path, replace(reading, view=name), options or ScanOptions(), pilot, progress or Silent(), seen)
+        for name in _view_names(path, reading)
+    )
+    return reduce(add, planned)
+
+
+def _plan(
+    path: str | Path,
+    reading: SourceOptions,
+    options: ScanOptions,
+    pilot: int,
+    progress: Progress,
+    seen: dict[str, set[bytes]],
+) -> CostPlan:
+    from vsil_audit.runs.costing import cost_of
+
     source = load(path, options=reading)
-    listening = progress or Silent()
     with tempfile.TemporaryDirectory(prefix="vsil-audit-plan-") as folder:
-        chosen = replace(options or ScanOptions(), output=Path(folder))
+        chosen = replace(options, output=Path(folder))
         scan_plan = replace(plan_scan(source, dataset_name(path, source), chosen), detectors=())
-        read_pairs(scan_plan, RunFolder(Path(folder)), listening)
-        return cost_of(scan_plan, RunFolder(Path(folder)), listening, pilot)
+        read_pairs(scan_plan, RunFolder(Path(folder)), progress)
+        return cost_of(scan_plan, RunFolder(Path(folder)), progress, pilot, seen)
 
 
 def compare(runs: Sequence[str | Path | Audit]) -> Comparison:
@@ -171,7 +215,38 @@ def compare(runs: Sequence[str | Path | Audit]) -> Comparison:
 
     if len(runs) < 2:
         raise ConfigurationError("a comparison needs at least two runs", "Name two or more run folders.")
-    return compare_folders([run.folder if isinstance(run, Audit) else Audit.open(run).folder for run in runs])
+    return compare_folders([_folder(run) for run in runs])
+
+
+def calibrate(
+    run: str | Path | Audit, labels: str | Path | Sequence[str | Path], *, sample: bool | None = None
+) -> Calibration:
+    """Set people's labels beside what the models of a finished run said: their errors, and the rates corrected.
+
+    `labels` is a table, or several, with a column `id` and any of `text_harmful`, `pair_harmful`, `leak`, or
+    `response_class` with `model` and `condition`; `annotator` where several people labelled. `sample`: whether the
+    labelled items are a random part of the set; by default those that `draw_to_label` drew are. Kept as
+    `calibration.json` and in the summary, in place of a former calibration; report files are not written again.
+    Raises DatasetError, with a remedy, where no label can be used, ConfigurationError where no model was asked.
+    """
+    from vsil_audit.calibration.calibrate import calibrate as calibrate_folder
+
+    files = [labels] if isinstance(labels, (str, Path)) else labels
+    return calibrate_folder(_folder(run), [_as_path(file) for file in files], sample=sample)
+
+
+def draw_to_label(
+    run: str | Path | Audit, count: int, output: str | Path, *, seed: int = 0, responses: bool = False
+) -> Drawn:
+    """Draw `count` pairs of a finished run at random, or of its target models' `responses`, and write them to `output`,
+    a new .csv file with empty columns for labels. The draw is recorded in the run folder."""
+    from vsil_audit.calibration.draws import draw
+
+    return draw(_folder(run), count, _as_path(output), seed, responses=responses)
+
+
+def _folder(run: str | Path | Audit) -> RunFolder:
+    return run.folder if isinstance(run, Audit) else Audit.open(run).folder
 
 
 def dataset_name(path: str | Path, source: Source) -> str:

@@ -2,91 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser.report_pages import CONTRAST, Opened, needs_browser, open_report, quiet_about_sockets
+from playwright.sync_api import Browser, expect
+from reporting import run_folders
 
 from vsil_audit.reporting.html import render_html
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: install chromium to run these"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-def run_folders() -> ModuleType:
-    file = Path(__file__).parents[1] / "reporting" / "run_folders.py"
-    spec = importlib.util.spec_from_file_location("run_folders_for_browser", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Opened:
-    """A page with everything that it said and asked for."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def rows(self) -> list[str]:
-        return self.page.locator("#list [role=option] .row-id").all_inner_texts()
-
-    def count(self) -> str:
-        return self.page.locator("#count").inner_text()
-
-    def selected(self) -> str:
-        return self.page.locator("#list [aria-selected=true] .row-id").inner_text()
-
-    def choose(self, **filters: str) -> None:
-        for name, label in filters.items():
-            self.page.select_option(f"#{name}", label=label)
-
-
-def open_report(browser: Browser, file: Path, *, scheme: str = "light", width: int = 1300) -> Opened:
-    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
-    opened = Opened(page)
-    page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    page.on("request", lambda request: opened.requests.append(request.url))
-    page.goto(file.as_uri())
-    return opened
+pytestmark = [needs_browser, quiet_about_sockets]
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     file = folder / "report.html"
-    file.write_text(render_html(run_folders().write_run(folder / "run", 130)), encoding="utf-8")
+    file.write_text(render_html(run_folders.write_run(folder / "run", 130)), encoding="utf-8")
     return file
 
 
@@ -255,32 +189,6 @@ def test_every_control_has_a_name(report: Opened) -> None:
     assert unnamed == []
 
 
-CONTRAST = """() => {
-  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const background = (node) => {
-    for (let n = node; n; n = n.parentElement) {
-      const c = parse(getComputedStyle(n).backgroundColor);
-      if (c.length < 4 || c[3] > 0) return c;
-    }
-    return [255, 255, 255];
-  };
-  const low = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !node.checkVisibility() || node.closest("script, style")) continue;
-    const [a, b] = [luminance(parse(getComputedStyle(node).color)), luminance(background(node))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    const said = walker.currentNode.textContent.slice(0, 30);
-    if (ratio < 4.5) low.push([ratio.toFixed(2), node.className, said].join(" "));
-  }
-  return [...new Set(low)];
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_both_themes(browser: Browser, file: Path, scheme: str) -> None:
     opened = open_report(browser, file, scheme=scheme)
@@ -328,7 +236,7 @@ def test_it_prints_on_white_without_the_explorer(browser: Browser, file: Path) -
 
 
 def test_ten_thousand_pairs_stay_usable(browser: Browser, tmp_path: Path) -> None:
-    folder = run_folders().write_run(tmp_path / "run", 10_000, thumbnails=False)
+    folder = run_folders.write_run(tmp_path / "run", 10_000, thumbnails=False)
     file = tmp_path / "report.html"
     file.write_text(render_html(folder), encoding="utf-8")
     started = time.monotonic()

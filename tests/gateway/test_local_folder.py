@@ -134,7 +134,20 @@ def test_a_template_may_stand_in_the_tokenizer_s_configuration(model: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/no/such/folder", "./nowhere", "a/b/c", "org/tiny@", "org/ti ny", "org/a--b", "../.."]
+    "name",
+    [
+        "",
+        "/no/such/folder",
+        "./nowhere",
+        "a/b/c",
+        "org/tiny@",
+        "org/ti ny",
+        "org/a--b",
+        "../..",
+        "~nobody-here",
+        "x" * 5000,
+        "a\0b",
+    ],
 )
 def test_what_names_nothing_is_said_to(local_models: None, name: str) -> None:
     with pytest.raises(ConfigurationError):

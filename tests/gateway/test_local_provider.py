@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import math
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -27,8 +28,9 @@ from vsil_audit.gateway import (
     Request,
 )
 from vsil_audit.gateway.completion import read_answer
-from vsil_audit.gateway.local import LocalProvider
+from vsil_audit.gateway.local import LocalProvider, provider
 from vsil_audit.gateway.local.generation import message
+from vsil_audit.gateway.local.loading import Device
 from vsil_audit.gateway.opening import open_gateway, open_provider
 from vsil_audit.gateway.provider import AttemptError, Provider, Reply
 
@@ -58,12 +60,11 @@ def tokens(prompt: str) -> int:
 
 
 def test_it_is_a_provider_like_any_other(tiny_llama: Path) -> None:
-    provider = open_provider(f"hf/{tiny_llama}")
-    assert isinstance(provider, Provider)
-    assert provider.name == "hf"
-    assert not provider.billed
-    assert provider.identity["device"] in ("cpu", "cuda")
-    assert provider.identity["dtype"] == ("float32" if provider.identity["device"] == "cpu" else "bfloat16")
+    opened = open_provider(f"hf/{tiny_llama}")
+    assert isinstance(opened, Provider)
+    assert opened.name == "hf"
+    assert not opened.billed
+    assert opened.identity["dtype"] == ("float32" if opened.identity["device"] == "cpu" else "bfloat16")
 
 
 def test_a_model_of_text_answers_with_a_completion(tiny_llama: Path, ask_at_once: AskAtOnce) -> None:
@@ -98,6 +99,22 @@ def test_a_batch_answers_as_one_by_one(
     assert len({said(one) for one in batched}) == len(requests)
 
 
+def test_half_precision_and_accelerate_s_placement_change_no_more_than_digits(
+    tiny_llava: Path, ask_at_once: AskAtOnce, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU gets, here on whatever there is: bfloat16, pixels included, and layers placed by accelerate."""
+    pytest.importorskip("accelerate", reason="comes with the extra [local]")
+    one = Parameters(max_tokens=1, top_logprobs=0)
+    asked = [question("Look", picture("red"), parameters=one), question("Hello", parameters=one)]
+    exact = ask_at_once(tiny_llava, asked)
+    monkeypatch.setattr(provider, "best_device", lambda: Device("cuda", "bfloat16"))
+    assert LocalProvider(str(tiny_llava)).identity["dtype"] == "bfloat16"
+    rough = ask_at_once(tiny_llava, asked)
+    values = [[answer["choices"][0]["logprobs"]["content"][0]["logprob"] for answer in a] for a in (exact, rough)]
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], abs=0.3)
+
+
 def test_samples_differ_and_come_again(tiny_llama: Path, ask_at_once: AskAtOnce) -> None:
     warm = Parameters(max_tokens=12, temperature=1.0)
     asked = [question("Say anything.", parameters=warm, sample=number) for number in range(4)]
@@ -106,6 +123,20 @@ def test_samples_differ_and_come_again(tiny_llama: Path, ask_at_once: AskAtOnce)
     assert [said(answer) for answer in ask_at_once(tiny_llama, list(reversed(asked)))] == first[::-1]
     seeded = Parameters(max_tokens=12, temperature=1.0, seed=7)
     assert said(ask_at_once(tiny_llama, [question("Say anything.", parameters=seeded)])[0]) not in first
+
+
+def test_what_is_left_open_is_as_the_model_s_makers_set_it(
+    tiny_llama: Path, tmp_path: Path, ask_at_once: AskAtOnce
+) -> None:
+    """The likeliest tokens, unless the model's folder asks for random ones, and for a choice of how many."""
+    free = Parameters(max_tokens=12, temperature=None)
+    asked = [question("Go on"), *(question("Go on", parameters=free, sample=number) for number in range(3))]
+    assert len({said(answer) for answer in ask_at_once(tiny_llama, asked)}) == 1
+    model = shutil.copytree(tiny_llama, tmp_path / "sampling")
+    settings = json.loads((model / "generation_config.json").read_text())
+    for changes, answers in ({"temperature": 1.5}, 4), ({"temperature": 1.5, "top_k": 1}, 1):
+        (model / "generation_config.json").write_text(json.dumps({**settings, "do_sample": True, **changes}))
+        assert len({said(answer) for answer in ask_at_once(model, asked)}) == answers
 
 
 def test_random_tokens_come_as_often_as_the_model_says(tiny_llama: Path, ask_at_once: AskAtOnce) -> None:
@@ -309,11 +340,11 @@ def test_closing_gives_the_model_up(tiny_llama: Path) -> None:
     from transformers import LlamaForCausalLM
 
     async def ask() -> None:
-        provider = LocalProvider(str(tiny_llama))
-        await provider.complete(question("Hello"), 60)
+        model = LocalProvider(str(tiny_llama))
+        await model.complete(question("Hello"), 60)
         assert _alive(LlamaForCausalLM)
-        await provider.close()
-        await provider.close()
+        await model.close()
+        await model.close()
         assert not _alive(LlamaForCausalLM)
 
     asyncio.run(ask())

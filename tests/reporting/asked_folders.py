@@ -122,8 +122,7 @@ def _judges(pair: Pair, i: int, cast: Cast) -> Iterable[Observation]:
 
 def _leaks(pair: Pair, i: int, cast: Cast) -> Iterable[Observation]:
     label = ("none", "explicit", "implicit", "none", "explicit")[i % 5]
-    spans = [] if label == "none" else [pair.text[:12]]
-    details = {"leak_kind": ("object", "activity", "paraphrase")[i % 3], "spans": spans, "dropped_spans": i % 2}
+    details = {"leak_kind": ("object", "activity", "paraphrase")[i % 3], "spans": [[4, 12]], "dropped_spans": i % 2}
     found = _observation(pair, cast.judges[0], "pair", label, i + 1, cast)
     yield replace(found, details=details) if isinstance(found.outcome, Scored) and label != "none" else found
 

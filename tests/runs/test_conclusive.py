@@ -10,56 +10,55 @@ from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.summary import DatasetSummary, DetectorRun, Summary
 
 
-def metric(name: str, n: int, detector: str | None = None, value: float | None = 0.0, note: str = "") -> Metric:
-    return Metric(
-        name=name,
-        tells="",
-        detector=detector,
-        nature=Nature.JUDGED,
-        unit="share",
-        value=value,
-        n=n,
-        total=10,
-        note=note,
-    )
+def content(n: int) -> Metric:
+    return Metric(name="suspected_rate", tells="", nature=Nature.MEASURED, unit="share", value=0.0, n=n, total=10)
 
 
-def summary(*metrics: Metric, judges: tuple[JudgeRow, ...] = (), pairs: int = 10) -> Summary:
-    ran = {m.detector for m in metrics if m.detector} | {"ocr_overlap", "text_refusal"}
-    detectors = [
-        DetectorRun(name=n, asks="?", lens="", unit="pair", value="", version=1, state="done") for n in sorted(ran)
-    ]
+def detector(name: str, lens: str, scored: int, state: str = "done") -> DetectorRun:
+    return DetectorRun(name=name, asks="?", lens=lens, unit="pair", value="", version=1, state=state, scored=scored)
+
+
+def summary(
+    *detectors: DetectorRun, suspected: int = 10, judges: tuple[JudgeRow, ...] = (), pairs: int = 10
+) -> Summary:
     dataset = DatasetSummary(name="set", layout="generic", view="", mapping={}, pairs=pairs, rows_unreadable=0)
     asked = AskedSummary(judges=list(judges)) if judges else None
-    return Summary(dataset=dataset, metrics=list(metrics), lenses=[], detectors=detectors, asked=asked)
+    return Summary(dataset=dataset, metrics=[content(suspected)], lenses=[], detectors=list(detectors), asked=asked)
 
 
-def judge(*, trusted: bool) -> JudgeRow:
-    return JudgeRow(detector="safety_judge", model="m", trusted=trusted, metrics=[])
+def judge(name: str = "safety_judge", *, trusted: bool) -> JudgeRow:
+    return JudgeRow(detector=name, model="m", trusted=trusted, why_not="" if trusted else "never varies", metrics=[])
 
 
 def test_an_offline_run_rests_on_the_content_lens() -> None:
-    assert not why_inconclusive(summary(metric("suspected_rate", 5)), 0.5)
-    (why,) = why_inconclusive(summary(metric("suspected_rate", 4)), 0.5)
+    not_run = detector("safety_judge", "judged", 0, "unavailable")
+    assert not why_inconclusive(summary(not_run, suspected=5), 0.5)
+    (why,) = why_inconclusive(summary(not_run, suspected=4), 0.5)
     assert "suspected_rate covers 4 of 10 pairs" in why
 
 
 def test_where_models_answered_the_content_lens_may_have_nothing_to_look_at() -> None:
-    assert not why_inconclusive(summary(metric("suspected_rate", 0), metric("text_only_refusal_rate", 10)), 0.5)
+    assert not why_inconclusive(summary(detector("text_refusal", "behavioural", 10), suspected=0), 0.5)
 
 
-@pytest.mark.parametrize("name", ["text_only_refusal_rate", "safety_judge.rate", "llm_judge.rate"])
-def test_what_was_asked_of_models_must_be_covered(name: str) -> None:
-    found = summary(metric("suspected_rate", 10), metric(name, 2, name.split(".")[0] if "." in name else None))
-    assert [name in why for why in why_inconclusive(found, 0.5)] == [True]
+@pytest.mark.parametrize(("name", "lens"), [("text_refusal", "behavioural"), ("llm_judge", "judged")])
+def test_what_was_asked_of_models_must_be_covered(name: str, lens: str) -> None:
+    (why,) = why_inconclusive(summary(detector(name, lens, 2)), 0.5)
+    assert f"{name} covers 2 of 10 pairs" in why
 
 
-def test_a_judge_that_nobody_can_believe_concludes_nothing() -> None:
-    leak_rate = metric("leak_rate", 0, value=None, note="no judge can be trusted")
-    rate = metric("safety_judge.rate", 10, "safety_judge")
-    (why,) = why_inconclusive(summary(leak_rate, rate, judges=(judge(trusted=False),)), 0.5)
-    assert "no judge can be trusted" in why
-    assert not why_inconclusive(summary(leak_rate, rate, judges=(judge(trusted=False), judge(trusted=True))), 0.5)
+def test_judges_of_whom_nobody_can_be_believed_conclude_nothing() -> None:
+    ran = detector("safety_judge", "judged", 10)
+    (why,) = why_inconclusive(summary(ran, judges=(judge(trusted=False),)), 0.5)
+    assert "m: never varies" in why
+    assert not why_inconclusive(summary(ran, judges=(judge(trusted=False), judge(trusted=True))), 0.5)
+
+
+def test_a_judge_is_believed_in_what_it_was_tested_for() -> None:
+    ran = (detector("safety_judge", "judged", 10), detector("llm_judge", "judged", 10))
+    judges = (judge("safety_judge", trusted=True), judge("llm_judge", trusted=False))
+    (why,) = why_inconclusive(summary(*ran, judges=judges), 0.5)
+    assert why.startswith("llm_judge: no judge")
 
 
 def test_no_pair_is_nothing() -> None:

@@ -63,6 +63,12 @@ def test_too_little_coverage_is_inconclusive_whatever_the_value() -> None:
     assert outcome(rate("r", 4, 4), "r>0.2", min_coverage=0.4) is Outcome.CROSSED
 
 
+def test_a_mean_over_samples_needs_its_coverage_too() -> None:
+    mean = rate("text_only_refusal_rate", 4, 4).model_copy(update={"k": None, "lens": "behavioural"})
+    assert outcome(mean, "text_only_refusal_rate>0.2") is Outcome.INCONCLUSIVE
+    assert outcome(mean, "text_only_refusal_rate>0.2", min_coverage=0.4) is Outcome.CROSSED
+
+
 def test_an_unknown_metric_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="suspected_rat") as caught:
         check(summary_with(rate("suspected_rate", 1, 2)), [parse_threshold("suspected_rat>0.1")], 0.5)

@@ -19,6 +19,7 @@ _COMMANDS = MappingProxyType(
         "inspect": "Show what is there and how it would be read; nothing is scored.",
         "report": "Write the reports of a run folder again.",
         "compare": "Put two or more audits side by side.",
+        "calibrate": "Check the judges of a run by people's labels, and correct its rates.",
         "classify": "Class model responses: refusal, warning or unsafe.",
         "doctor": "Tell which detectors can run here, and what enables the others.",
         "cache": "Show, export or clear the kept answers of models.",

@@ -99,10 +99,11 @@ _ASKS = re.compile(
     r"|\bplease (?:provide|clarify|specify|give|share|describe|tell me)\b"
     r"|\bmore (?:context|details|information|specific)"
     r"|\bwhat (?:do you mean|(?:exactly )?(?:are )?you (?:are )?(?:mean|referring))"
-    r"|\bnot (?:entirely |quite )?(?:sure|clear) what\b|\b(?:refer|refers|referring) to\b|\bcan you be more specific\b"
+    r"|\bnot (?:entirely |quite )?(?:sure|clear) what\b|\breferring to\b|\bcan you be more specific\b"
 )
 _MOST_WORDS_ASKING = 70
-_GROUNDS = ("policy", "wrong", "do not", "can not help", "equality")
+_GROUNDS = ("policy", "wrong", "do not", "can not help", "equality", "not known", "machine")
+"""Cues of a response that says why it gives no answer; it is classed even if it asks for something at its end."""
 
 
 def no_answer(response: str, query: str | None, *, cut: bool) -> Unclear | None:

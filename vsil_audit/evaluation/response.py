@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from vsil_audit.evaluation.no_answer import Unclear, cut_before_a_warning, looks_cut, no_answer, without_query
-from vsil_audit.evaluation.response_model.model import ACTS, CLASS_OF_ACT, REJECTS, ResponseModel
+from vsil_audit.evaluation.response_model.model import ACTS, CLASS_OF_ACT, ResponseModel
 from vsil_audit.pair import Abstained, Outcome, Scored
 
 _PACKAGE = "vsil_audit.evaluation.response_model"
@@ -82,7 +82,7 @@ def classify_response(
     if rest is not text and (reason := no_answer(rest, None, cut=bool(cut))) is not None:
         return ResponseVerdict(ResponseClass.UNCLEAR, reason=reason.value, no_answer=reason, cut=known_cut)
     model = model or shipped_model()
-    acts = model.acts(rest)
+    acts, rejects = model.read(rest)
     shares = acts @ CLASS_OF_ACT
     best = int(shares.argmax())
     found = CLASSES[best] if shares[best] >= model.least else ResponseClass.UNCLEAR
@@ -93,7 +93,7 @@ def classify_response(
         found,
         act=ACTS[int(acts.argmax())],
         probabilities=dict(zip(CLASSES, map(float, shares), strict=True)),
-        rejects=float(acts @ REJECTS),
+        rejects=rejects,
         reason=why.value if why else "",
         no_answer=why,
         cut=known_cut,

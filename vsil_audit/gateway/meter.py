@@ -38,6 +38,17 @@ class Budget:
             raise ValueError("max_calls is at least 0")
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent before a meter began to count, and counts against its budget: calls, and US dollars."""
+
+    calls: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.calls + other.calls, self.cost + other.cost)
+
+
 def estimate_input_tokens(request: Request) -> int:
     """Roughly how many tokens a request holds: 4 characters a token, 1,000 tokens an image."""
     characters = sum(len(part) for message in request.messages for part in message.parts if isinstance(part, str))
@@ -121,8 +132,11 @@ class Reservation:
 class Meter:
     """Counts for several models, under one budget. Used from one event loop."""
 
-    def __init__(self, budget: Budget | None = None, prices: PriceTable | None = None) -> None:
+    def __init__(
+        self, budget: Budget | None = None, prices: PriceTable | None = None, before: Spent | None = None
+    ) -> None:
         self.budget = budget or Budget()
+        self._before = before or Spent()
         self.stopped: str | None = None
         self._unlimited = self.budget.max_cost is None and self.budget.max_calls is None
         self._prices = prices or shipped_prices()
@@ -151,13 +165,13 @@ class Meter:
 
     @property
     def calls(self) -> int:
-        """Calls paid for, those that may have been included."""
-        return sum(spend.calls for spend in self._spends.values()) + self._uncertain_calls
+        """Calls paid for, those that may have been included, and those of before."""
+        return self._before.calls + sum(spend.calls for spend in self._spends.values()) + self._uncertain_calls
 
     @property
     def cost(self) -> float:
-        """US dollars spent for certain or possibly, over the models whose price is known."""
-        return sum((s.cost or 0.0) + (s.cost_uncertain or 0.0) for s in self._spends.values())
+        """US dollars spent for certain or possibly, before and since, over the models whose price is known."""
+        return self._before.cost + sum((s.cost or 0.0) + (s.cost_uncertain or 0.0) for s in self._spends.values())
 
     async def reserve(self, spend: Spend, input_tokens: int, output_tokens: int) -> Reservation | CallFailure:
         """Set aside what a call may cost at most, or say that the budget is used up. It waits while only what others in

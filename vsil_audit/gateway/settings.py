@@ -9,7 +9,7 @@ from typing import Any
 from vsil_audit.gateway.breaker import Patience
 from vsil_audit.gateway.cache import AnswerCache
 from vsil_audit.gateway.limiter import Limits
-from vsil_audit.gateway.meter import Budget, Meter
+from vsil_audit.gateway.meter import Budget, Meter, Spent
 from vsil_audit.gateway.prices import PriceTable, shipped_prices
 from vsil_audit.gateway.retry import RetryPolicy
 
@@ -19,12 +19,13 @@ _WITHOUT_ADDRESS = frozenset({"scripted", "hf"})
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """`base_url` stands in for the address of every model that names none. `limits` hold for each model by itself;
-    `budget` for all of them together. `prices`: a YAML file whose prices go before the shipped ones. `cache`: the
-    folder of the answer cache; None for the usual one."""
+    `budget` for all of them together, what was `spent` elsewhere included. `prices`: a YAML file whose prices go before
+    the shipped ones. `cache`: the folder of the answer cache; None for the usual one."""
 
     base_url: str | None = None
     limits: Limits = field(default_factory=Limits)
     budget: Budget = field(default_factory=Budget)
+    spent: Spent = field(default_factory=Spent)
     prices: Path | None = None
     cache: Path | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -45,8 +46,9 @@ class GatewaySettings:
         """Raises ConfigurationError for a file that is none."""
         return shipped_prices().with_file(self.prices) if self.prices else shipped_prices()
 
-    def meter(self) -> Meter:
-        return Meter(self.budget, self.price_table())
+    def meter(self, before: Spent | None = None) -> Meter:
+        """`before`: what earlier sessions spent, which counts against the budget too."""
+        return Meter(self.budget, self.price_table(), self.spent + (before or Spent()))
 
     def open_cache(self, folder: Path | None = None) -> AnswerCache:
         """The answer cache in its own folder, else in `folder`, else in the usual one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from vsil_audit.gateway.provider import AttemptError
 
 LEAST_ANSWERS = 5
 _MOST_ANSWERS = 2000
+_NONCE = re.compile(r"\b[0-9a-f]{16}\b")  # of a fence: another one in each request
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _parts(request: dict[str, Any]) -> Iterable[Any]:
 
 
 def _kind(request: dict[str, Any]) -> str:
-    system = [message["parts"] for message in request["messages"] if message["role"] == "system"]
+    system = [_NONCE.sub("", str(message["parts"])) for message in request["messages"] if message["role"] == "system"]
     images = sum(not isinstance(part, str) for part in _parts(request))
     turns = len(request["messages"])
     said = json.dumps([request["parameters"], system, images, turns], sort_keys=True)

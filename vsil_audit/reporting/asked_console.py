@@ -69,10 +69,12 @@ class AskedView:
                 yield _block([self._name(row.model, f"corrected by {fold(row.labels, 40)}"), *map(_line, row.metrics)])
 
     def of_lenses(self) -> Iterator[RenderableType]:
-        """Where the lenses agree."""
+        """Where the lenses agree: every two of them in a line."""
         agreement = agreement_of_lenses(self.asked)
-        if agreement is not None and agreement.cells:
-            yield _block([self._titled("Do the lenses agree?", agreement), *map(_kappa, agreement.cells)])
+        for cell in agreement.cells if agreement is not None else ():
+            labels = self.who.of_lens(cell.first), self.who.of_lens(cell.second)
+            line = _kappa(cell)
+            yield line.append(f" {max(labels)}" if any(labels) else "", style="bold yellow")
 
     def _lines(self, part: AskedDetectorPart, block: AskedModelBlock) -> Iterator[RenderableType]:
         yield self._name(block.model, part.run.name)

@@ -81,7 +81,7 @@ class SummaryView:
         yield from _categories(self.summary, width)
         yield from _suspicious(self.suspicious, width, self.asked.who if self.asked else _NO_MODELS)
         yield from _issues(self.summary, width)
-        yield from _detectors(self.summary, width)
+        yield from _detectors(self.summary, width, self.asked.who if self.asked else _NO_MODELS)
         yield from _not_run(self.summary)
         if self.asked is not None:
             yield from _spend(self.asked, width)
@@ -181,8 +181,10 @@ def _lenses(summary: Summary, width: int, asked: AskedView | None) -> Iterator[R
         yield from _metrics(lens_metrics(summary, lens, who), width, who)
         for block in asked.of_lens(lens.lens) if asked else ():
             yield indented(block)
-    for block in asked.of_lenses() if asked else ():
-        yield Padding(block, (1, 0, 0, 0))
+    agreement = list(asked.of_lenses()) if asked else []
+    if agreement:
+        yield heading("Do the lenses agree?", "kappa: 1 always, 0 no more than by chance")
+        yield from map(_bullet, agreement)
 
 
 def _lens_note(lens: LensSummary) -> str:
@@ -320,7 +322,7 @@ def _issues(summary: Summary, width: int) -> Iterator[RenderableType]:
         yield indented(Text(f"and {plural(rest, 'more kind')} in the report", style="dim"))
 
 
-def _detectors(summary: Summary, width: int) -> Iterator[RenderableType]:
+def _detectors(summary: Summary, width: int, who: Standing) -> Iterator[RenderableType]:
     ran = [d for d in summary.detectors if d.state == "done"]
     if not ran:
         return
@@ -329,14 +331,15 @@ def _detectors(summary: Summary, width: int) -> Iterator[RenderableType]:
     grid = table(*columns, right=("scored", "abstained", "failed", "flagged"), fold_column="why not")
     for d in ran:
         failed = Text(f"{d.failed:,}", style="red" if d.failed else "")
+        doubt = "judge not believed; " if who.doubt(d.name) else ""
         cells: list[str | Text] = [
             Text(one_line(d.name)),
             f"{d.scored:,}",
             f"{d.abstained:,}",
             failed,
-            f"{d.flagged:,}",
+            Text(f"{d.flagged:,}", style="strike" if doubt else ""),
         ]
-        grid.add_row(*cells, *([Text(_why_not(d), style="dim")] if width >= 76 else []))
+        grid.add_row(*cells, *([Text(f"{doubt}{_why_not(d)}".removesuffix("; "), style="dim")] if width >= 76 else []))
     yield indented(grid)
 
 

@@ -16,26 +16,28 @@ from functools import partial
 
 from vsil_audit.detectors.chat import AskContext, ChatDetector, Observation, Part, Question, Subject
 from vsil_audit.gateway import Answer, CallFailure, Gateway, GatewayThread
-from vsil_audit.gateway.opening import open_gateway
+from vsil_audit.gateway.opening import open_gateway, open_provider
 from vsil_audit.pair import Failed, Finding
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.scoring import checked, is_done, named_error
-from vsil_audit.runs.spending import SpendingAccount
+from vsil_audit.runs.spending import SpendingAccount, spent
 from vsil_audit.runs.subjects import Subjects, mixed
 
 _SUBJECTS_A_CALL = 4  # under way for each call that may be in flight, so that the endpoint never waits for us
 _LISTEN_SECONDS = 0.1
+_GRACE_WHEN_INTERRUPTED = 10.0
 
 
 def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: Progress) -> Manifest:
     """Run the plan's chat detectors over the folder's batches, or what is left of them; returns the manifest with what
     was spent.
 
-    Raises NoProviderError (exit code 4) when an endpoint is dead, BudgetReachedError (exit code 3) when the budget is
-    used up, DetectorError; these, and KeyboardInterrupt, leave a folder that the same command continues.
+    Raises NoProviderError (exit code 4) when an endpoint is dead, BudgetReachedError (exit code 3) when the budget,
+    that of all sessions together, is used up, DetectorError; these, and KeyboardInterrupt, leave a folder that the same
+    command continues. After `kill -9` the spend lacks what was paid since it was last kept, at most a second before.
     """
     todo = [d for d in plan.chat_detectors if not is_done(d.spec.name, folder)]
     if not todo:
@@ -44,7 +46,7 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
     with closing(settings.open_cache(plan.options.cache)) as cache, GatewayThread() as thread:
         for warning in cache.warnings:
             progress.remark(warning)
-        meter = settings.meter()
+        meter = settings.meter(spent(manifest.spend))
         account = SpendingAccount(folder, manifest, meter)
         names = dict.fromkeys(name for d in todo for name in d.models(plan.options.ask))
 
@@ -53,13 +55,29 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
 
         gateways = {name: thread.open(partial(made, name)).gateway for name in names}
         asking = _Asking(plan, folder, subjects, gateways, account)
+        grace = settings.retry.total_timeout
         try:
             for detector in todo:
                 _listen(asking, detector, thread, progress)
+        except KeyboardInterrupt:
+            grace = _GRACE_WHEN_INTERRUPTED
+            raise
         finally:
-            thread.close()  # waits for the calls that were sent, so that their cost is known
-            manifest = account.keep()
-    return manifest
+            try:
+                thread.close(grace)  # waits for the calls that were sent, so that their answers and cost are kept
+            finally:
+                account.keep()
+    return account.manifest
+
+
+def check_models(plan: ScanPlan) -> None:
+    """Raises ConfigurationError or MissingDependencyError where a model could not be asked as it is named: an address
+    that is none, no key, a budget in dollars and no price. Nothing is sent. For before a run begins, since its models
+    are asked last."""
+    settings = plan.options.gateway
+    meter = settings.meter()
+    for model in dict.fromkeys(name for d in plan.chat_detectors for name in d.models(plan.options.ask)):
+        meter.account(open_provider(model, settings.for_model(model)["base_url"]))
 
 
 def _listen(asking: _Asking, detector: type[ChatDetector], thread: GatewayThread, progress: Progress) -> None:
@@ -78,6 +96,7 @@ def _listen(asking: _Asking, detector: type[ChatDetector], thread: GatewayThread
             done, _ = concurrent.futures.wait([future], timeout=_LISTEN_SECONDS)
             progress.advance(work.done - told)
             told = work.done
+            asking.account.keep_now_and_then()
             if done:
                 future.result()
                 return
@@ -131,6 +150,7 @@ class _Work:
         self.total = asking.n_pairs + sum(map(len, self._canaries.values())) + len(self._control)
         self.done = 0
         self._left_open = False
+        self._unwritten: Exception | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -140,7 +160,7 @@ class _Work:
         try:
             async for batch, place in self._open_places():
                 await slots.acquire()
-                if self._left_open:
+                if self._left_open or self._unwritten is not None:
                     break
                 task = asyncio.create_task(self._one(batch, place, slots))
                 tasks.add(task)
@@ -150,6 +170,8 @@ class _Work:
         finally:
             for task in tasks:
                 task.cancel()
+        if self._unwritten is not None:
+            raise self._unwritten
         if self._left_open:
             for gateway in self._asking.gateways.values():
                 gateway.check()
@@ -217,7 +239,12 @@ class _Work:
     async def _commit(self, batch: _OpenBatch) -> None:
         """Observations first, and the findings that are made of them last: they mark the batch as done."""
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._write, batch)
+            if self._unwritten is not None:
+                return
+            try:
+                await asyncio.to_thread(self._write, batch)
+            except Exception as error:  # noqa: BLE001 - a full disk, say: it ends the run, and is raised there
+                self._unwritten = error
 
     def _write(self, batch: _OpenBatch) -> None:
         observations = [o for place in range(len(batch.subjects)) for o in batch.observed[place]]

@@ -1,8 +1,9 @@
 """What a scan would ask, before anything is spent: the run's own detectors over the run's own subjects, rehearsed.
 
-Every question is made as the scan will make it, so that calls are counted, not guessed; typical answers stand in for
-the models', so that follow-ups (a judge of the response) are counted too. What cannot be foreseen are repair turns and
-retries. Tokens are expected from kept answers of the same kind where there are any (`gateway.token_scale`).
+Every question is made as the scan will make it, so that calls are counted, not guessed; kept answers, and where there is
+none typical ones, stand in for the models', so that follow-ups (a judge of the response) are counted too. What cannot
+be foreseen are retries, repair turns, and what an endpoint will not take. Tokens are expected from kept answers of the
+same kind where there are any (`gateway.token_scale`).
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from vsil_audit.errors import ConfigurationError, MissingDependencyError
 from vsil_audit.gateway import Answer, CallFailure, Finish, Gateway, GatewayThread, Price, Reply, Request
 from vsil_audit.gateway.cache import AnswerCache
 from vsil_audit.gateway.cache_key import KeyWriter, digest
+from vsil_audit.gateway.completion import read_answer
+from vsil_audit.gateway.meter import Meter
 from vsil_audit.gateway.opening import open_gateway, open_provider
 from vsil_audit.gateway.prices import FREE
+from vsil_audit.gateway.provider import AttemptError
 from vsil_audit.gateway.token_scale import TokenScale
 from vsil_audit.pair import Json
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.subjects import Subjects
-
-_KEYS_A_LOOK = 512
 
 
 @dataclass(slots=True)
@@ -112,9 +114,10 @@ def cost_of(plan: ScanPlan, folder: RunFolder, progress: Progress, pilot: int = 
     rehearsals = [_Rehearsal(plan, folder, subjects, detector) for detector in plan.chat_detectors]
     with closing(settings.open_cache(plan.options.cache)) as cache, GatewayThread() as thread:
         if pilot:
+            meter = settings.meter()
             for rehearsal in rehearsals:
                 progress.stage(f"Asking for {rehearsal.name} about a few pairs", None, "pairs")
-                rehearsal.pilot(pilot, thread, cache)
+                rehearsal.pilot(pilot, thread, cache, meter)
         counters = {model: _Counter(model, plan, cache) for model in _models(plan)}
         costs.notes += [counter.note for counter in counters.values() if counter.note]
         for rehearsal in rehearsals:
@@ -124,7 +127,7 @@ def cost_of(plan: ScanPlan, folder: RunFolder, progress: Progress, pilot: int = 
             for subjects_at_once in rehearsal.subjects():
                 thread.carry_out(rehearsal.count(subjects_at_once, asked))
                 progress.advance(len(subjects_at_once))
-            costs.rows += [asking.finished() for asking in asked.values()]
+            costs.rows += rows.values()
             for part, count in rehearsal.parts.items():
                 costs.subjects[part] = max(costs.subjects.get(part, 0), count)
     return costs
@@ -149,10 +152,9 @@ class _Rehearsal:
         self.parts = {"set": n_pairs, "canary": len(self._planted), "control": len(self._control)}
         self.total = sum(self.parts.values())
 
-    def pilot(self, pairs: int, thread: GatewayThread, cache: AnswerCache) -> None:
+    def pilot(self, pairs: int, thread: GatewayThread, cache: AnswerCache, meter: Meter) -> None:
         """Ask about a few pairs, spread over the set, for real. Raises NoProviderError, BudgetReachedError."""
         settings = self._plan.options.gateway
-        meter = settings.meter()
 
         def made(model: str) -> Gateway:
             return open_gateway(model, **settings.for_model(model), cache=cache, meter=meter)
@@ -189,72 +191,6 @@ class _Rehearsal:
         return map(self._subjects.of_batch, range(self._folder.n_batches()))
 
 
-class _Counter:
-    """What is known of a model before it is asked: its price, its kept answers, how long they were."""
-
-    def __init__(self, model: str, plan: ScanPlan, cache: AnswerCache) -> None:
-        self.cache, self.note = cache, ""
-        self.seen: set[bytes] = set()
-        self.keys: KeyWriter | None = None
-        self.scale, self.price = TokenScale(), None
-        settings = plan.options.gateway
-        try:
-            provider = open_provider(model, settings.for_model(model)["base_url"])
-        except (ConfigurationError, MissingDependencyError) as error:
-            self.note = f"{error.message} Kept answers of {model} could not be looked for. {error.remedy}"
-            provider_name, _, name = model.partition("/")
-            self.price = settings.price_table().price(provider_name, name)
-            return
-        self.keys = KeyWriter(provider)
-        self.scale = TokenScale.of(cache, provider.name, provider.model)
-        self.price = settings.price_table().price(provider.name, provider.model) or (None if provider.billed else FREE)
-
-
-class _Asked:
-    """Counts the questions to one model in one detector."""
-
-    def __init__(self, counter: _Counter, row: ModelCost) -> None:
-        self._counter, self._row = counter, row
-        self._waiting: dict[bytes, tuple[str, Question]] = {}
-
-    def take(self, question: Question) -> Answer:
-        """Count it, and give the answer that one expects."""
-        keys = self._counter.keys or _ANYBODY
-        canonical = keys.canonical(question.request)
-        key = digest(canonical)
-        if key in self._counter.seen:
-            self._row.cached += 1
-        else:
-            self._counter.seen.add(key)
-            self._waiting[key] = (canonical, question)
-            if len(self._waiting) >= _KEYS_A_LOOK:
-                self._look()
-        return Answer(question.typical_answer, Finish.STOP)
-
-    def finished(self) -> ModelCost:
-        self._look()
-        return self._row
-
-    def _look(self) -> None:
-        kept = self._counter.cache.get(list(self._waiting)) if self._counter.keys else {}
-        row = self._row
-        for key, (canonical, question) in self._waiting.items():
-            if key in kept:
-                row.cached += 1
-                continue
-            most = question.request.parameters.max_tokens
-            tokens = self._counter.scale.expect(canonical, question.typical_answer, most)
-            row.calls += 1
-            row.learnt += tokens.answers > 0
-            row.input_tokens += tokens.input
-            row.output_tokens += tokens.output
-            row.most_output_tokens += most
-            if tokens.seconds is not None:
-                row.call_seconds += tokens.seconds
-                row.timed += 1
-        self._waiting.clear()
-
-
 class _Nobody:
     """Stands in for a provider that cannot be opened here, so that equal questions are still told."""
 
@@ -268,6 +204,75 @@ class _Nobody:
 
 
 _ANYBODY = KeyWriter(_Nobody())
+
+
+class _Counter:
+    """What is known of a model before it is asked: its price, its kept answers, how long they were."""
+
+    def __init__(self, model: str, plan: ScanPlan, cache: AnswerCache) -> None:
+        self.note = ""
+        self.seen: set[bytes] = set()
+        self.keys = _ANYBODY
+        self.scale, self.price = TokenScale(), None
+        self._cache, self._provider = cache, ""
+        settings = plan.options.gateway
+        try:
+            provider = open_provider(model, settings.for_model(model)["base_url"])
+        except (ConfigurationError, MissingDependencyError) as error:
+            self.note = f"{error.message} Kept answers of {model} could not be looked for. {error.remedy}"
+            provider_name, _, name = model.partition("/")
+            self.price = settings.price_table().price(provider_name, name)
+            return
+        self.keys, self._provider = KeyWriter(provider), provider.name
+        self.scale = TokenScale.of(cache, provider.name, provider.model)
+        self.price = settings.price_table().price(provider.name, provider.model) or (None if provider.billed else FREE)
+
+    def kept(self, key: bytes) -> Answer | None:
+        """The answer that is kept under the key and can still be read."""
+        found = self._cache.get([key]) if self._provider else {}
+        try:
+            return read_answer(found[key][0], self._provider, cached=True) if key in found else None
+        except AttemptError:
+            return None
+
+
+class _Asked:
+    """Counts the questions to one model in one detector."""
+
+    def __init__(self, counter: _Counter, row: ModelCost) -> None:
+        self._counter, self._row = counter, row
+
+    def take(self, question: Question) -> Answer:
+        """Count it, and give its kept answer, or one that one expects: what is asked next depends on it."""
+        canonical = self._counter.keys.canonical(question.request)
+        key = digest(canonical)
+        kept = self._counter.kept(key)
+        if kept is not None or key in self._counter.seen:
+            self._row.cached += 1
+        else:
+            self._expect(canonical, question)
+        self._counter.seen.add(key)
+        return kept or Answer(_told_apart(question.typical_answer, key), Finish.STOP)
+
+    def _expect(self, canonical: str, question: Question) -> None:
+        row, most = self._row, question.request.parameters.max_tokens
+        tokens = self._counter.scale.expect(canonical, question.typical_answer, most)
+        row.calls += 1
+        row.learnt += tokens.answers > 0
+        row.input_tokens += tokens.input
+        row.output_tokens += tokens.output
+        row.most_output_tokens += most
+        if tokens.seconds is not None:
+            row.call_seconds += tokens.seconds
+            row.timed += 1
+
+
+def _told_apart(typical_answer: str, key: bytes) -> str:
+    """No two samples of a model's prose are equal, so that a judge is asked about each; a verdict stays as it is."""
+    if typical_answer.startswith("{"):
+        return typical_answer
+    mark = key.hex()[:8]
+    return f"{typical_answer[: -len(mark)]}{mark}" if len(typical_answer) > len(mark) else typical_answer
 
 
 def _total(values: Iterable[float | None]) -> float | None:

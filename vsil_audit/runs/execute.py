@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from vsil_audit.errors import RunFolderError
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
 from vsil_audit.gateway import BudgetReachedError, NoProviderError
-from vsil_audit.runs.asking import ask_models
+from vsil_audit.runs.asking import ask_models, check_models
 from vsil_audit.runs.detecting import detect
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
@@ -35,6 +36,8 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
     """
     folder = RunFolder(plan.folder)
     with _locked(plan.folder):
+        if plan.options.overwrite or not folder.exists() or folder.manifest().state is not RunState.COMPLETE:
+            check_models(plan)
         manifest = _begin(plan, folder, command, progress)
         if manifest.state is RunState.COMPLETE:
             progress.remark(f"This scan was complete already; nothing was done again. Folder: {plan.folder}")
@@ -125,7 +128,26 @@ def _continued(plan: ScanPlan, folder: RunFolder, command: str, progress: Progre
 
 def _differences(found: Manifest, plan: ScanPlan) -> str:
     old, new = found.config.model_dump(mode="json"), plan.config.model_dump(mode="json")
-    return "; ".join(f"{key} was {old[key]}, is now {new[key]}" for key in new if old[key] != new[key])
+    named = {name: (old[name], new[name]) for name in new if old[name] != new[name]}
+    for name in _OF_PARTS:
+        was, now = named.pop(name, ({}, {}))
+        named |= {f"{part} ({name})": (was.get(part), now.get(part)) for part in {**was, **now}}
+    return "; ".join(
+        f"{name} was {_said(was)}, is now {_said(now)}" for name, (was, now) in named.items() if was != now
+    )
+
+
+_OF_PARTS = ("asking", "prompts", "columns", "detector_versions", "detector_options")
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    text = str(value)
+    return "none" if value in (None, "") else f"{text[:12]}…" if _SHA256.fullmatch(text) else text
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 _LOCK = ".lock"
@@ -136,7 +158,8 @@ def _empty(folder: Path) -> None:
     (folder / "run.json").unlink(missing_ok=True)
     for name in ("findings", "observations", "embedded", "pairs", "problems", "images", "thumbnails"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml"):
+    made = ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml")
+    for name in (*made, "calibration.json", "calibration-draws.json"):
         (folder / name).unlink(missing_ok=True)
 
 

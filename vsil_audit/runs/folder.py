@@ -11,6 +11,8 @@ findings/DETECTOR/set.parquet           findings about the whole set
 observations/DETECTOR/part-00000.parquet …  what models said of that batch's pairs, and of the canaries among them
 observations/DETECTOR/control.parquet   what they said of the benign control
 summary.json, report.html …             what the reports show
+calibration.json                        what people's labels say of the judges, where there are any
+calibration-draws.json                  what was drawn at random to be labelled
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import numpy as np
 from vsil_audit.detectors.base import Lens
 from vsil_audit.runs.asked.judges import LEAK_TELLS, NOT_ASKED
 from vsil_audit.runs.asked.numbers import LENS
-from vsil_audit.runs.asked.summary import Asked
+from vsil_audit.runs.asked.summary import AskedNumbers
 from vsil_audit.runs.columns import IssueColumns, set_findings
 from vsil_audit.runs.evidence import Evidence, Flags, content_columns
 from vsil_audit.runs.folder import RunFolder
@@ -18,7 +18,7 @@ HEADLINES = ("leak_rate", "leak_rate_corrected_for_chance", "text_only_refusal_r
 """What models said, in three numbers."""
 
 
-def all_metrics(evidence: Evidence, folder: RunFolder, asked: Asked | None) -> list[Metric]:
+def all_metrics(evidence: Evidence, folder: RunFolder, asked: AskedNumbers | None) -> list[Metric]:
     """Headlines first. What detectors that ask models say comes from their observations, not from their findings: a
     finding does not know which judge can be trusted."""
     said = asked.metrics if asked is not None else []

@@ -83,7 +83,7 @@ def warnings_for(
             _many_categories(dataset),
             *_low_coverage(metrics),
             clusters.note,
-            *_failures(detectors),
+            *_failures(detectors, asked),
             *_unavailable(detectors),
         )
         if text
@@ -166,9 +166,13 @@ def _unavailable(detectors: list[DetectorRun]) -> list[str]:
     ]
 
 
-def _failures(detectors: list[DetectorRun]) -> list[str]:
+def _failures(detectors: list[DetectorRun], asked: AskedSummary | None) -> list[str]:
+    """Of the detectors that ask models the calls that failed are told of, by model."""
+    asking = {name for model in asked.models for name in model.detectors} if asked is not None else set()
     return [
-        f"{d.name} failed on {plural(d.failed, 'pair')} ({_tally(d.failure_kinds)})." for d in detectors if d.failed
+        f"{d.name} failed on {plural(d.failed, 'pair')} ({_tally(d.failure_kinds)})."
+        for d in detectors
+        if d.failed and d.name not in asking
     ]
 
 

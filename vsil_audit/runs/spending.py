@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from vsil_audit.gateway.meter import Meter, Spend
+from vsil_audit.gateway.meter import Meter, Spend, Spent
 from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
@@ -13,24 +15,42 @@ from vsil_audit.runs.manifest import Manifest
 _SUMS = ("calls", "cached", "attempts", "input_tokens", "output_tokens")
 _COSTS = ("cost", "cost_uncertain")
 _COUNTS = ("failures", "retries")
+_KEEP_SECONDS = 1.0
 
 
 class SpendingAccount:
-    """The spend of earlier sessions, and of this one as its meter counts it."""
+    """The spend of earlier sessions, and of this one as its meter counts it. Used from several threads."""
 
     def __init__(self, folder: RunFolder, manifest: Manifest, meter: Meter) -> None:
-        self._folder, self._manifest, self._meter = folder, manifest, meter
+        self.manifest = manifest
+        self._folder, self._meter = folder, meter
         self._before = {row.model: row for row in manifest.spend}
+        self._lock = threading.Lock()
+        self._kept_at = time.monotonic()
 
-    def keep(self) -> Manifest:
-        """Write run.json with the spend so far, and return it."""
-        rows = dict(self._before)
-        for spend in self._meter.spends():
-            row = _row(spend)
-            rows[row.model] = _added(self._before[row.model], row) if row.model in self._before else row
-        self._manifest = self._manifest.model_copy(update={"spend": list(rows.values())})
-        self._folder.write_manifest(self._manifest)
-        return self._manifest
+    def keep(self) -> None:
+        """Write run.json with the spend so far, if that has changed."""
+        with self._lock:
+            self._kept_at = time.monotonic()
+            rows = dict(self._before)
+            for spend in self._meter.spends():
+                row = _row(spend)
+                rows[row.model] = _added(self._before[row.model], row) if row.model in self._before else row
+            manifest = self.manifest.model_copy(update={"spend": list(rows.values())})
+            if manifest != self.manifest:
+                self._folder.write_manifest(manifest)
+                self.manifest = manifest
+
+    def keep_now_and_then(self) -> None:
+        """Once a second."""
+        if time.monotonic() - self._kept_at >= _KEEP_SECONDS:
+            self.keep()
+
+
+def spent(rows: Iterable[SpendRow]) -> Spent:
+    """What earlier sessions spent, as a budget counts it: for certain or possibly, where the price is known."""
+    listed = list(rows)
+    return Spent(sum(r.calls for r in listed), sum((r.cost or 0.0) + (r.cost_uncertain or 0.0) for r in listed))
 
 
 def _row(spend: Spend) -> SpendRow:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
 
+from vsil_audit.detectors.base import Lens
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
@@ -19,6 +20,8 @@ _FORM = re.compile(rf"\s*({_NAME})\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 )
+
+_OF_MODELS = frozenset({Lens.JUDGED.value, Lens.BEHAVIOURAL.value})
 
 
 class Outcome(str, Enum):
@@ -84,7 +87,8 @@ def _verdict(metric: Metric, threshold: Threshold, min_coverage: float) -> Verdi
             threshold, Outcome.INCONCLUSIVE, f"{metric.name} has no value: {metric.note or 'nothing scored'}"
         )
     coverage = metric.coverage
-    if metric.k is not None and coverage is not None and coverage < min_coverage:
+    counts_pairs = metric.k is not None or metric.lens in _OF_MODELS  # the mean of several samples has no k
+    if counts_pairs and coverage is not None and coverage < min_coverage:
         reason = f"{metric.name} covers {coverage:.0%} of the pairs, less than the minimum of {min_coverage:.0%}"
         return Verdict(threshold, Outcome.INCONCLUSIVE, reason)
     crossed = _COMPARE[threshold.comparison](metric.value, threshold.bound)

@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from vsil_audit.detectors.chat import Part, Role
 from vsil_audit.pair import Failed
-from vsil_audit.runs.asked.summary import Asked
+from vsil_audit.runs.asked.summary import AskedNumbers
 from vsil_audit.runs.asked_summary import Agreement
 
 CONDITIONS = ("text", "pair")
@@ -30,13 +30,13 @@ def differing(every: int) -> Habit:
     return say
 
 
-def judged(path: Path, judges: dict[str, Habit]) -> Asked:
+def judged(path: Path, judges: dict[str, Habit]) -> AskedNumbers:
     things = [*pairs(), *benign(), *safety_planted()]
     observed = {"safety_judge": said(things, judges, CONDITIONS)}
     return write_run(path, pairs(), observed, asking={"judges": list(judges)}).asked
 
 
-def about(asked: Asked, what: str) -> Agreement:
+def about(asked: AskedNumbers, what: str) -> Agreement:
     return next(a for a in asked.summary.agreement if a.about == what)
 
 
@@ -79,7 +79,7 @@ def test_one_judge_has_nobody_to_agree_with(tmp_path: Path) -> None:
     assert judged(tmp_path / "run", {"a": honest}).summary.agreement == []
 
 
-def two_lenses(path: Path, judge: Habit) -> Asked:
+def two_lenses(path: Path, judge: Habit) -> AskedNumbers:
     """A target refuses from the text where the text is unsafe, but for every tenth pair, and fails on another tenth."""
 
     def target(truth: Truth, condition: str, sample: int) -> object:

@@ -27,7 +27,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from vsil_audit.detectors.chat import Part
 from vsil_audit.pair import Abstained, Failed, Scored
-from vsil_audit.runs.asked.summary import Asked
+from vsil_audit.runs.asked.summary import AskedNumbers
 from vsil_audit.runs.asked_summary import JudgeCheck, JudgeRow
 from vsil_audit.runs.metric import Metric
 
@@ -59,19 +59,19 @@ def run(
     return write_run(path, pairs, observations, asking={"judges": list(judges)})
 
 
-def metric(asked: Asked, name: str) -> Metric:
+def metric(asked: AskedNumbers, name: str) -> Metric:
     return next(m for m in asked.metrics if m.name == name)
 
 
-def of_judge(asked: Asked, quantity: str, model: str = JUDGE) -> Metric:
+def of_judge(asked: AskedNumbers, quantity: str, model: str = JUDGE) -> Metric:
     return metric(asked, f"safety_judge.{quantity}@{model}")
 
 
-def check(asked: Asked, name: str, model: str = JUDGE) -> JudgeCheck:
+def check(asked: AskedNumbers, name: str, model: str = JUDGE) -> JudgeCheck:
     return next(c for c in asked.summary.checks if (c.name, c.model) == (name, model))
 
 
-def row(asked: Asked, model: str = JUDGE) -> JudgeRow:
+def row(asked: AskedNumbers, model: str = JUDGE) -> JudgeRow:
     return next(r for r in asked.summary.judges if r.model == model)
 
 

@@ -10,7 +10,7 @@ import pytest
 from asked_runs import Habit, Made, Truth, always, dead, honest, leak_planted, said, write_run
 
 from vsil_audit.detectors.chat import Observation, Part
-from vsil_audit.runs.asked.summary import Asked
+from vsil_audit.runs.asked.summary import AskedNumbers
 from vsil_audit.runs.metric import Metric
 
 JUDGE = "openai/gpt-4o"
@@ -37,7 +37,7 @@ def run(path: Path, *habits: Habit, set_pairs: list[Truth] | None = None) -> Mad
     return write_run(path, set_pairs, {"llm_judge": observed}, asking={"judges": list(judges)})
 
 
-def metric(asked: Asked, name: str) -> Metric:
+def metric(asked: AskedNumbers, name: str) -> Metric:
     return next(m for m in asked.metrics if m.name == name)
 
 

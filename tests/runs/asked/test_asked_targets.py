@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 from vsil_audit.detectors.chat import Part, Role
 from vsil_audit.evaluation.response_rates import error_reach, rate_errors
 from vsil_audit.pair import Abstained, Failed
-from vsil_audit.runs.asked.summary import Asked
+from vsil_audit.runs.asked.summary import AskedNumbers
 from vsil_audit.runs.asked_summary import PairedFlow
 from vsil_audit.runs.metric import Metric
 
@@ -56,7 +56,7 @@ def run(
     return write_run(path, pairs, {"text_refusal": observed}, asking={"targets": list(targets), **given})
 
 
-def metric(asked: Asked, name: str) -> Metric:
+def metric(asked: AskedNumbers, name: str) -> Metric:
     return next(m for m in asked.metrics if m.name == name)
 
 
@@ -108,7 +108,7 @@ def test_classed_by_a_model_the_note_says_what_is_not_in_the_interval(tmp_path: 
     ]
 
 
-def flow(asked: Asked, first: str) -> PairedFlow:
+def flow(asked: AskedNumbers, first: str) -> PairedFlow:
     return next(f for f in asked.summary.flows if f.first == first)
 
 
@@ -227,3 +227,10 @@ def test_blocked_and_cut_answers_are_counted_apart(tmp_path: Path) -> None:
     assert metric(asked, f"text_refusal.refusal.text@{TARGET}").n == 37
     [model] = asked.summary.models
     assert (model.observations, model.truncated, model.abstained) == (80, 5, 3)
+
+
+def test_where_nothing_is_handled_safely_with_the_image_the_share_says_so(tmp_path: Path) -> None:
+    asked = run(tmp_path / "run", lambda t, c, s: "refusal" if c == "text" else "unsafe").asked
+    share = metric(asked, f"text_refusal.text_only_share@{TARGET}")
+    assert share.value is None
+    assert "no pair was handled safely under pair" in share.note

@@ -86,6 +86,11 @@ def test_low_coverage_and_blocked_answers_are_said() -> None:
     assert "its provider blocked 2 answers under text" in warning
 
 
+def test_of_a_judge_that_is_not_trusted_nothing_is_said_twice() -> None:
+    unanswered = row(n=0).model_copy(update={"detector": "safety_judge"})
+    assert len(told(judges=[judge(trusted=False)], conditions=[unanswered])) == 1
+
+
 def test_without_a_control_false_alarms_are_unknown() -> None:
     [warning] = told(control_pairs=0, judges=[judge(trusted=True)])
     assert "V* cannot be given" in warning

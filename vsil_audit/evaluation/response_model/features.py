@@ -63,4 +63,40 @@ def _cues(text: str) -> dict[str, float]:
         **{f"cL:{least}": length >= least for least in _LENGTHS},
         **{f"cI:{least}": items >= least for least in _ITEMS},
     }
-    return found | {name: 1.0 for name, present in marks.items() if present}
+    return found | {name: 1.0 for name, present in marks.items() if present} | _shape(parts, length, items)
+
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "declines": ("decline", "can not help", "not proper to answer"),
+    "lacks": ("lack", "not known", "no feelings"),
+    "rebukes": ("wrong", "do not", "equality", "disapprove", "false"),
+    "advises": ("seek help", "instead", "caution", "important", "not advised", "expert"),
+    "weighs": ("both sides",),
+}
+"""Kinds of sentences by their cues."""
+
+
+def _shape(parts: list[str], length: int, items: int) -> dict[str, float]:
+    """`cS:` how much of the response each kind of sentence takes, and pairs of what comes early with what follows."""
+    marks: dict[str, float] = {}
+    has = {kind: [any(CUES[c].search(part) for c in cues) for part in parts] for kind, cues in KINDS.items()}
+    early = []
+    for kind, where in has.items():
+        share = sum(where) / len(where)
+        for least in (0.15, 0.3, 0.5, 0.75):
+            if share >= least:
+                marks[f"cS:{kind} {least}"] = 1.0
+        if any(where[:2]):
+            early.append(kind)
+        if any(where) and not any(where[:2]):
+            marks[f"cS:{kind} late"] = 1.0
+    early = early or ["none"]
+    after = [kind for kind, where in has.items() if any(where[2:])]
+    size = sum(length >= least for least in (25, 50, 100, 180))
+    for kind in early:
+        marks[f"cS:{kind} then length {size}"] = 1.0
+        marks[f"cS:{kind} then items {min(items, 3)}"] = 1.0
+        for other in after:
+            marks[f"cS:{kind} then {other}"] = 1.0
+    marks["cS:early " + "+".join(early)] = 1.0
+    return marks

@@ -20,13 +20,18 @@ from vsil_audit.evaluation.response_model.features import features
 from vsil_audit.evaluation.response_model.model import (
     ACTS,
     CLASS_OF_ACT,
+    COLUMNS,
     Cell,
     Floats,
     ResponseModel,
+    shares,
     softmax,
     verdict_numbers,
 )
 from vsil_audit.evaluation.response_model.words import normal
+
+REJECTING = frozenset({"declines", "unable", "refutes"})
+"""Acts without an effective answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,15 @@ class LabelledResponse:
     group: str
     weight: float = 1.0
 
+    @property
+    def rejects(self) -> bool | None:
+        """Whether it gives no effective answer: by its class where there is one, else by its acts; None: open."""
+        if self.gold is not None:
+            return self.gold == 0
+        if self.acts <= REJECTING or not self.acts & REJECTING:
+            return self.acts <= REJECTING
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -54,24 +68,25 @@ class Settings:
     least_groups: int = 8
     least_sources: int = 2
     balance: float = 1.0
-    least: float = 0.45
+    least: float = 0.36
     folds: int = 2
     iterations: int = 80
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model, and for each response with a gold class the act probabilities (n, 5) from a model that saw neither who
-    answered nor the question (rows of others are NaN)."""
+    """The model, and for each response with a gold class the probabilities of acts (n, 5) and of rejecting (n,) from a
+    model that saw neither who answered nor the question (rows of others are NaN)."""
 
     model: ResponseModel
     acts: Floats
+    rejects: Floats
 
     @property
     def held_out(self) -> Floats:
         """Class probabilities (n, 3), likewise."""
-        shares: Floats = self.acts @ CLASS_OF_ACT
-        return shares
+        classes: Floats = self.acts @ CLASS_OF_ACT
+        return classes
 
 
 def fit(
@@ -88,11 +103,11 @@ def fit(
     gold = np.array([-1 if r.gold is None else r.gold for r in responses])
     cell = np.array([f"{r.source}: {r.model}" for r in responses])
     known = (gold >= 0) & ~np.isnan(logits[:, 0])
-    sharpness = _sharpness(logits[known], gold[known], cell[known])
-    acts = softmax(sharpness * logits)
-    shares = acts @ CLASS_OF_ACT
+    sharpness, rejects_sharpness = _sharpnesses(logits[known], gold[known], cell[known])
+    acts, rejects = shares(logits, sharpness, rejects_sharpness)
+    classes = acts @ CLASS_OF_ACT
     cells = tuple(
-        Cell(name, _confusion(gold[here], verdict_numbers(shares[here], settings.least)))
+        Cell(name, _confusion(gold[here], verdict_numbers(classes[here], settings.least)))
         for name in sorted(set(cell[known]))
         if (here := known & (cell == name)).any()
     )
@@ -101,36 +116,41 @@ def fit(
         weights,
         intercepts,
         sharpness,
+        rejects_sharpness,
         settings.least,
         cells,
         {**(about or {}), "settings": asdict(settings)},
     )
-    return Fitted(model, np.where(known[:, None], acts, np.nan))
+    return Fitted(model, np.where(known[:, None], acts, np.nan), np.where(known, rejects, np.nan))
 
 
-def acts_by_held_out_questions(
-    responses: Sequence[LabelledResponse], sharpness: float, settings: Settings = Settings(), folds: int = 5
-) -> Floats:
-    """Act probabilities (n, 5) of every response from a model that saw no response of its group."""
+def shares_by_held_out_questions(
+    responses: Sequence[LabelledResponse], model: ResponseModel, settings: Settings = Settings(), folds: int = 5
+) -> tuple[Floats, Floats]:
+    """Probabilities of acts (n, 5) and of rejecting (n,) of every response from a model that saw no response of its
+    group, as sharp as `model`."""
     space = _Space.of(responses, settings)
     part = _folds([r.group for r in responses], folds)
-    logits = np.zeros((len(responses), len(ACTS)))
+    logits = np.zeros((len(responses), COLUMNS))
     for number in range(folds):
         tested = part == number
         if tested.any():
             weights, intercepts = space.fit(~tested)
             logits[tested] = space.matrix[tested] @ weights + intercepts
-    return softmax(sharpness * logits)
+    return shares(logits, model.sharpness, model.rejects_sharpness)
 
 
 @dataclass(frozen=True)
 class _Space:
-    """Responses as rows of a sparse matrix, the acts each may be (n, 5), a first guess at them, and their weights."""
+    """Responses as rows of a sparse matrix, the acts each may be (n, 5), a first guess at them, whether they reject
+    (n,), NaN where that is open, and their weights: given, and balanced between the classes."""
 
     names: tuple[str, ...]
     matrix: Any
     allowed: Floats
     guess: Floats
+    rejects: Floats
+    given: Floats
     weight: Floats
     settings: Settings
 
@@ -152,15 +172,38 @@ class _Space:
         guess = allowed.copy()
         guess[:, :2] *= np.array([[6.0 if declines(normal(r.text)) else 0.3] for r in responses])
         guess /= guess.sum(axis=1, keepdims=True)
-        weight = np.array([r.weight for r in responses])
+        rejects = np.array([np.nan if r.rejects is None else r.rejects for r in responses], dtype=np.float64)
+        given = np.array([r.weight for r in responses])
         classes = guess @ CLASS_OF_ACT
-        total = weight @ classes
-        weight = weight * (classes @ (total.mean() / total) ** settings.balance)
+        total = given @ classes
+        weight = given * (classes @ (total.mean() / total) ** settings.balance)
         matrix = csr_matrix((values, (rows, cols)), shape=(len(responses), len(names)))
-        return cls(names, matrix, allowed, guess, weight, settings)
+        return cls(names, matrix, allowed, guess, rejects, given, weight, settings)
 
     def fit(self, seen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Weights (features, 5) and intercepts (5,) from the responses in `seen`: first on the guess, then freely."""
+        """Weights (features, COLUMNS) and intercepts (COLUMNS,) from the responses in `seen`."""
+        acts, rejects = self._fit_acts(seen), self._fit_rejects(seen & ~np.isnan(self.rejects))
+        return np.hstack([acts[0], rejects[0][:, None]]), np.append(acts[1], rejects[1])
+
+    def _fit_rejects(self, seen: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
+        from scipy.optimize import minimize
+
+        matrix, target, weight = self.matrix[seen], self.rejects[seen], self.given[seen]
+        turned, n = matrix.T.tocsr(), self.matrix.shape[1]
+
+        def loss(flat: Floats) -> tuple[float, Floats]:
+            w, logits = flat[:n], matrix @ flat[:n] + flat[n]
+            value = float(weight @ (np.logaddexp(0, logits) - target * logits))
+            off = (1 / (1 + np.exp(-logits)) - target) * weight
+            slope = np.append(turned @ off + self.settings.penalty * w, off.sum())
+            return value + 0.5 * self.settings.penalty * float(w @ w), slope
+
+        options = {"maxiter": self.settings.iterations}
+        found = minimize(loss, np.zeros(n + 1), jac=True, method="L-BFGS-B", options=options).x
+        return found[:n], float(found[n])
+
+    def _fit_acts(self, seen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """First on the guess, then freely."""
         from scipy.optimize import minimize
 
         matrix = self.matrix[seen]
@@ -208,8 +251,8 @@ def _kept(
 def _held_out(
     space: _Space, responses: Sequence[LabelledResponse], models: Sequence[str], settings: Settings
 ) -> Floats:
-    """Logits (n, 5) of the responses of each of `models` from a model that saw neither it nor their questions."""
-    logits = np.full((len(responses), len(ACTS)), np.nan)
+    """Outputs (n, COLUMNS) for the responses of each of `models`, from one that saw neither it nor their questions."""
+    logits = np.full((len(responses), COLUMNS), np.nan)
     who = np.array([r.model for r in responses])
     groups = np.array([r.group for r in responses])
     fold = _folds([r.group for r in responses], settings.folds)
@@ -230,18 +273,25 @@ def _folds(groups: Sequence[str], folds: int) -> npt.NDArray[np.int64]:
     return drawn
 
 
-def _sharpness(logits: Floats, gold: npt.NDArray[np.int64], cell: npt.NDArray[np.str_]) -> float:
-    """The factor on logits under which held-out labels are likeliest, each set and model counting the same."""
+def _sharpnesses(logits: Floats, gold: npt.NDArray[np.int64], cell: npt.NDArray[np.str_]) -> tuple[float, float]:
+    """The factors, for acts and rejecting, under which held-out labels are likeliest; sets and models weigh alike."""
     from scipy.optimize import minimize_scalar
 
     counts = {name: int((cell == name).sum()) for name in set(cell)}
     weight = np.array([1 / counts[name] for name in cell])
 
-    def loss(log_factor: float) -> float:
-        p = softmax(np.exp(log_factor) * logits) @ CLASS_OF_ACT
+    def of_acts(log_factor: float) -> float:
+        p = shares(logits, np.exp(log_factor), 1)[0] @ CLASS_OF_ACT
         return -float((weight * np.log(p[np.arange(len(gold)), gold] + 1e-12)).sum())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 2), method="bounded").x))
+    def of_rejects(log_factor: float) -> float:
+        p = shares(logits, 1, np.exp(log_factor))[1]
+        return -float((weight * np.log(np.where(gold == 0, p, 1 - p) + 1e-12)).sum())
+
+    first, second = (
+        float(np.exp(minimize_scalar(loss, bounds=(-3, 2), method="bounded").x)) for loss in (of_acts, of_rejects)
+    )
+    return first, second
 
 
 def _confusion(gold: npt.NDArray[np.int64], verdict: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

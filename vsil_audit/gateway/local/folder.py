@@ -48,12 +48,25 @@ def find_model(name: str) -> ModelFolder:
         raise MissingDependencyError(
             f"hf/{name} runs in this process, which needs {' and '.join(missing)}.", "pip install 'vsil-audit[local]'"
         )
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
-        _check(folder, name)
-        found = ModelFolder(folder.resolve(), "", _fingerprint(folder))
-        return ModelFolder(found.path, f"{found.path.name}-{found.version[:12]}", found.version)
-    return _cached(name)
+    folder = _folder(name)
+    try:
+        return _cached(name) if folder is None else _own(folder, name)
+    except OSError as error:
+        raise ConfigurationError(f"hf/{name} cannot be read: {error}", "Check its path and permissions.") from error
+
+
+def _folder(name: str) -> Path | None:
+    try:
+        folder = Path(name).expanduser()
+        return folder.resolve() if name and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # no such user, no possible path
+        return None
+
+
+def _own(folder: Path, name: str) -> ModelFolder:
+    _check(folder, name)
+    version = _fingerprint(folder)
+    return ModelFolder(folder, f"{folder.name}-{version[:12]}", version)
 
 
 def _cached(name: str) -> ModelFolder:

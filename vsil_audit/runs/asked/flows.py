@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,8 +43,7 @@ class Flow:
             unit="difference",
             total=self.total,
         )
-        fields = {name: getattr(self, name) for name in self.__slots__ if name != "metrics"}
-        return Flow(**fields, metrics=(difference, share))
+        return replace(self, metrics=(difference, share))
 
     @property
     def wanted(self) -> set[int]:
@@ -81,6 +80,9 @@ def flow_of(
     places = {name: np.flatnonzero(cell & both) for name, cell in cells.items()}
     total, n = len(both), int(both.sum())
     among = both & two
+    share = clustered_rate(one[among], groups[among], int(among.sum()) + total - n)
+    if n and not share.n:
+        share = replace(share, method=f"no pair was {outcome} under {second}")
     return Flow(
         naming,
         first,
@@ -91,5 +93,5 @@ def flow_of(
         n,
         total,
         paired_difference(one[both], two[both], groups[both]),
-        clustered_rate(one[among], groups[among], int(among.sum()) + total - n),
+        share,
     )

@@ -12,7 +12,7 @@ from vsil_audit.runs.asked.columns import ABSTAINED, FAILED, LLM_JUDGE, SAFETY_J
 from vsil_audit.runs.asked.votes import Flags, Shares, shares
 from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.stats.clusters import MANY, ON_CLUSTERS, ClusterSums, Groups, clustered_mean, clustered_rate
-from vsil_audit.stats.proportions import WILSON, score_interval
+from vsil_audit.stats.proportions import NOTHING_SCORED, WILSON, score_interval
 from vsil_audit.stats.rates import Interval, Rate
 
 LENS = {TEXT_REFUSAL: Lens.BEHAVIOURAL, SAFETY_JUDGE: Lens.JUDGED, LLM_JUDGE: Lens.JUDGED}
@@ -50,8 +50,8 @@ def as_fields(found: Rate | Interval, note: str = "") -> dict[str, object]:
     if isinstance(found, Rate):
         fields["total"] = found.total
     if found.value is None:
-        why = found.method.removeprefix(_NO_VALUE)
-        return fields | {"note": "; ".join(part for part in (note, why) if part)}
+        why = "" if note and found.method == NOTHING_SCORED else found.method.removeprefix(_NO_VALUE)
+        return fields | {"note": notes(note, why)}
     if isinstance(found, Rate):
         fields["k"] = found.k
     return fields | {"value": found.value, "low": found.low, "high": found.high, "interval": found.method}

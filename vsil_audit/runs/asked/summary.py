@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ _TARGET, _JUDGE, _RESPONSE_JUDGE = "target", "judge", "response judge"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedNumbers:
     """`summary` for reports, `metrics` for the list of the run, and `leaks` (n_pairs,): 1 where a pair leaks by the
     judges that can be trusted, 0 where not, below 0 where unknown; None without such a judge."""
 
@@ -47,7 +48,7 @@ class Asked:
     leaks: Labels | None
 
 
-def asked_summary(evidence: Evidence, folder: RunFolder) -> Asked | None:
+def asked_summary(evidence: Evidence, folder: RunFolder) -> AskedNumbers | None:
     """None when no model was asked. Reads the observations, the manifest and the pairs' ids; memory of a byte for each
     pair, model, condition and sample."""
     asking = [name for name, spec in evidence.specs.items() if Need.CHAT in spec.needs]
@@ -79,7 +80,7 @@ def asked_summary(evidence: Evidence, folder: RunFolder) -> Asked | None:
         spend=manifest.spend,
     )
     headlines = [*judges.metrics, *targets.metrics, *leakage.metrics]
-    return Asked(summary, _different([*headlines, *_in(summary)]), leaks)
+    return AskedNumbers(summary, _different([*headlines, *_in(summary)]), leaks)
 
 
 def _models(lens: Lens, seen: Observed, asking: Mapping[str, Any]) -> list[str]:
@@ -130,7 +131,7 @@ def _ids(folder: RunFolder, flows: Iterable[Flow], agreed: Iterable[Agreed]) -> 
 def _asked_models(
     evidence: Evidence, seen: Mapping[str, Observed], models: Mapping[str, Sequence[str]], manifest: Manifest
 ) -> Iterator[AskedModel]:
-    """A model that is both asked and asks for a verdict stands here once for each role."""
+    """A model that is a target and a judge stands here once for each role."""
     scripted = {row.model for row in manifest.spend if row.scripted}
     by_role: dict[tuple[str, str], list[str]] = {}
     for detector, names in models.items():
@@ -172,7 +173,7 @@ def _is_scripted(name: str) -> bool:
 
 def _control(manifest: Manifest) -> str:
     named = manifest.config.asking.get("control")
-    return f"the benign set {named}" if named else SHIPPED_CONTROL
+    return f"the benign set {PurePath(named).name}" if named else SHIPPED_CONTROL
 
 
 def _most(seen: Mapping[str, Observed], part: Part) -> int:

@@ -75,7 +75,7 @@ def _rates(seen: Observed, part: Part, model: str, condition: str, groups: Group
     suffix = ".control" if part is Part.CONTROL else ""
     metrics = []
     for name, (tells, labels) in CLASSES.items():
-        rate = with_classifier_error(label_rate(codes, seen.code(*labels), groups), name, _offline(seen, model))
+        rate = with_classifier_error(label_rate(codes, seen.code(*labels), groups), name, offline=_offline(seen, model))
         metrics.append(
             naming.metric(
                 f"{name}.{condition}{suffix}",
@@ -99,7 +99,7 @@ def _classed(seen: Observed, model: str) -> str:
     return f"classed by {seen.models[model].classed_by.most_common(1)[0][0]}, whose own errors are not in the interval"
 
 
-def with_classifier_error(rate: Rate | Interval, name: str, offline: bool) -> Rate | Interval:  # noqa: FBT001 - says what it is
+def with_classifier_error(rate: Rate | Interval, name: str, *, offline: bool) -> Rate | Interval:
     """The limits widened by how far the offline classifier's rate of that class lay from the labelled one elsewhere."""
     reach = _reach().get("unsafe" if name == "safe" else name, 0.0) if offline else 0.0
     if not reach or rate.value is None or rate.low is None or rate.high is None:

@@ -17,7 +17,7 @@ Shares: TypeAlias = npt.NDArray[np.float64]
 
 def most_voted(codes: Labels) -> Labels:
     """The label that more than half of the voters give, shape (n,), from `codes` (voters, n); NOTHING where there is
-    none, or fewer than half of the voters gave any."""
+    none, or no more than half of the voters gave any."""
     if len(codes) == 1:
         only: Labels = np.maximum(codes[0], np.int8(NOTHING))
         return only

@@ -91,7 +91,10 @@ def _over_refusal(asked: AskedSummary) -> Iterator[str]:
 
 
 def _low_coverage(asked: AskedSummary) -> Iterator[str]:
+    doubted = {(row.detector, row.model) for row in asked.judges if not row.trusted}  # told of already
     for row in asked.conditions:
+        if (row.detector, row.model) in doubted:
+            continue
         metric = next(iter(row.metrics), None)
         if metric is not None and metric.total and metric.n < LEAST_COVERAGE * metric.total:
             yield (
@@ -102,7 +105,7 @@ def _low_coverage(asked: AskedSummary) -> Iterator[str]:
 
 def _blocked(asked: AskedSummary) -> Iterator[str]:
     for row in asked.conditions:
-        if row.blocked:
+        if row.blocked and row.detector == TEXT_REFUSAL:  # a judge's are told of as failures
             yield (
                 f"{row.model}: its provider blocked {plural(row.blocked, 'answer')} under {row.condition}, which count "
                 "in no rate: a filter is no refusal of the model."
