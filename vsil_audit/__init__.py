@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vsil_audit.audit import Audit, calibrate, compare, draw_to_label, load, plan, scan, scan_views
+    from vsil_audit.audit import Audit, calibrate, compare, draw_to_label, evaluate, load, plan, scan, scan_views
     from vsil_audit.detectors.chat import AskOptions
     from vsil_audit.gateway.settings import GatewaySettings
     from vsil_audit.inspection import inspect
@@ -23,6 +23,7 @@ _HOMES = {
     "calibrate": "vsil_audit.audit",
     "compare": "vsil_audit.audit",
     "draw_to_label": "vsil_audit.audit",
+    "evaluate": "vsil_audit.audit",
     "inspect": "vsil_audit.inspection",
     "load": "vsil_audit.audit",
     "plan": "vsil_audit.audit",
@@ -40,6 +41,7 @@ __all__ = [
     "calibrate",
     "compare",
     "draw_to_label",
+    "evaluate",
     "inspect",
     "load",
     "plan",

@@ -1,19 +1,19 @@
-"""The Python API: load, inspect, plan, scan and compare benchmarks; the command line is a thin layer over it."""
+"""The Python API: load, inspect, plan, scan, evaluate, compare benchmarks; the command line is a thin layer over it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.runs.execute import execute, read_pairs
 from vsil_audit.runs.folder import RunFolder
-from vsil_audit.runs.plan import ScanOptions, plan_scan
+from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_evaluation, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
 from vsil_audit.runs.reading import count_pairs
 from vsil_audit.runs.spending import spent
@@ -103,18 +103,56 @@ def scan(
     `view` and `output` are shorthands for those fields of the options. A call with equal data and options continues an
     interrupted run, or returns the complete one. Raises VsilAuditError of some kind, each with a remedy.
     """
-    reading = source_options or SourceOptions()
-    if view is not None:
-        reading = replace(reading, view=view)
+    return _run(path, plan_scan, source_options, options, view, output, progress, command)
+
+
+def evaluate(
+    path: str | Path,
+    *,
+    source_options: SourceOptions | None = None,
+    options: ScanOptions | None = None,
+    view: str | None = None,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Audit:
+    """Evaluate the models `options.ask.targets` on the benchmark at `path`: what they do under each condition.
+
+    The finished run is read, reported and continued as that of a scan; its numbers stand in `summary.evaluation`. Of
+    the options, `detectors` and `skip` have no meaning here; `evaluation.protocol.under_protocol` sets those of the
+    paper's protocol. Raises VsilAuditError of some kind, each with a remedy.
+    """
+    return _run(path, plan_evaluation, source_options, options, view, output, progress, command)
+
+
+Planner: TypeAlias = Callable[[Source, str, ScanOptions], ScanPlan]
+
+
+def _run(
+    path: str | Path,
+    planner: Planner,
+    source_options: SourceOptions | None,
+    options: ScanOptions | None,
+    view: str | None,
+    output: str | Path | None,
+    progress: Progress | None,
+    command: str,
+) -> Audit:
+    reading = _reading(source_options, view)
     chosen = options or ScanOptions()
     if output is not None:
         chosen = replace(chosen, output=Path(output))
     source = load(path, options=reading)
-    plan = plan_scan(source, dataset_name(path, source), chosen)
+    plan = planner(source, dataset_name(path, source), chosen)
     plan = replace(plan, view_counts=count_views(path, source, reading))
     folder = execute(plan, progress or Silent(), command)
     check_whole(folder)  # it may have been complete before, and is then shown as it is
     return Audit(folder)
+
+
+def _reading(source_options: SourceOptions | None, view: str | None) -> SourceOptions:
+    reading = source_options or SourceOptions()
+    return replace(reading, view=view) if view is not None else reading
 
 
 def scan_views(
@@ -167,10 +205,22 @@ def plan(
     Reads the benchmark and opens its images. `pilot`: ask about so many pairs after all, so that tokens are learnt from
     answers (which the scan then finds in the cache) instead of guessed.
     """
-    reading = source_options or SourceOptions()
-    if view is not None:
-        reading = replace(reading, view=view)
+    reading = _reading(source_options, view)
     return _plan(path, reading, options or ScanOptions(), pilot, progress or Silent(), {})
+
+
+def plan_evaluating(
+    path: str | Path,
+    *,
+    source_options: SourceOptions | None = None,
+    options: ScanOptions | None = None,
+    view: str | None = None,
+    progress: Progress | None = None,
+) -> CostPlan:
+    """What `evaluate` with these options would ask of models, and what that would cost; nothing is spent. Classifiers
+    of images cost time alone, and are not counted."""
+    reading, chosen = _reading(source_options, view), options or ScanOptions()
+    return _plan(path, reading, chosen, 0, progress or Silent(), {}, plan_evaluation)
 
 
 def plan_views(
@@ -198,15 +248,18 @@ def _plan(
     pilot: int,
     progress: Progress,
     seen: dict[str, set[bytes]],
+    planner: Planner | None = None,
 ) -> CostPlan:
     from vsil_audit.runs.costing import cost_of
 
     source = load(path, options=reading)
     with tempfile.TemporaryDirectory(prefix="vsil-audit-plan-") as folder:
         chosen = replace(options, output=Path(folder))
-        scan_plan = replace(plan_scan(source, dataset_name(path, source), chosen), detectors=())
-        read_pairs(scan_plan, RunFolder(Path(folder)), progress)
-        return cost_of(scan_plan, RunFolder(Path(folder)), progress, pilot, seen)
+        planned = (planner or plan_scan)(source, dataset_name(path, source), chosen)
+        light = replace(chosen, ask=replace(planned.options.ask, image_classifiers=()))
+        planned = replace(planned, detectors=(), options=light)
+        read_pairs(planned, RunFolder(Path(folder)), progress)
+        return cost_of(planned, RunFolder(Path(folder)), progress, pilot, seen)
 
 
 def compare(runs: Sequence[str | Path | Audit]) -> Comparison:

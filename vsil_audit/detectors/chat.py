@@ -56,8 +56,10 @@ class AskOptions:
     `control`: a benign benchmark to set beside this one; None: the small one in the package.
 
     Of evaluations alone: `captioner` describes images that have no description; `safety_prompts` (names in
-    `vsil_audit.prompts`, or files) are put before the query, each in a variant of its own; `base_model` answers without
-    images, for MMStar's gains; `protocol` is `vlsbench` (greedy, 128 new tokens) or `default`.
+    `vsil_audit.prompts`, or files) are put before the query, each in a variant of its own, under
+    `safety_prompt_conditions` (empty: under `conditions`); `base_model` answers without images, for MMStar's gains;
+    `protocol` is `vlsbench` (greedy, 128 new tokens) or `default`; `image_classifiers` (folders, or names on the hub)
+    look at the images alone.
     """
 
     targets: tuple[str, ...] = ()
@@ -75,6 +77,8 @@ class AskOptions:
     safety_prompts: tuple[str, ...] = ()
     base_model: str | None = None
     protocol: str = "default"
+    safety_prompt_conditions: tuple[Condition, ...] = ()
+    image_classifiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

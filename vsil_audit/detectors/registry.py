@@ -33,6 +33,9 @@ BUILT_IN = MappingProxyType(
     }
 )
 
+OF_OTHER_COMMANDS = MappingProxyType({"evaluation": "vsil_audit.evaluation.model_evaluation:ModelEvaluation"})
+"""What takes part in no scan, and runs under a command of its own; its findings are stored like any detector's."""
+
 AnyDetector: TypeAlias = "type[Detector] | type[ChatDetector]"
 
 _PARTS = ("spec", "readiness", "prepare", "score", "conclude")
@@ -40,11 +43,11 @@ _CHAT_PARTS = ("spec", "readiness", "prompts", "examines", "models", "prepare", 
 
 
 def available() -> list[str]:
-    """Names of all detectors: ours in the order of a report, then third parties' by name.
+    """Names of all detectors of a scan: ours in the order of a report, then third parties' by name.
 
     Raises ConfigurationError when two packages claim one name, or one claims a name of ours.
     """
-    return list(_targets())
+    return [name for name in _targets() if name not in OF_OTHER_COMMANDS]
 
 
 def load(name: str) -> AnyDetector:
@@ -54,7 +57,7 @@ def load(name: str) -> AnyDetector:
     """
     targets = _targets()
     if name not in targets:
-        raise ConfigurationError(f"there is no detector called {name!r}", _did_you_mean(name, targets))
+        raise ConfigurationError(f"there is no detector called {name!r}", _did_you_mean(name, available()))
     target = targets[name]
     try:
         module, _, attribute = target.partition(":")
@@ -95,7 +98,7 @@ def _checked(name: str, target: str, found: Any) -> AnyDetector:
 
 def _targets() -> dict[str, str]:
     """Name → `module:Class`, ours first."""
-    targets = dict(BUILT_IN)
+    targets = {**BUILT_IN, **OF_OTHER_COMMANDS}
     for point in sorted(_installed(), key=lambda p: (p.name, p.value)):
         if point.name in targets:
             raise ConfigurationError(

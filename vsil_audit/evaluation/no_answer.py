@@ -146,6 +146,12 @@ def is_echo(response: str, query: str) -> bool:
     return said == asked or (len(asked) >= _LEAST_WORDS and _besides(said, asked) <= 2 and len(said) >= len(asked) - 2)
 
 
+def repeats(response: str, asked: str) -> bool:
+    """Whether the response is what was asked, as `is_echo` says, or the beginning of it (at least four words)."""
+    said, words = _WORD.findall(normal(response[:MOST_CHARACTERS])), _WORD.findall(normal(asked[:MOST_CHARACTERS]))
+    return is_echo(response, asked) or (len(said) >= _LEAST_WORDS and said[:-1] == words[: len(said) - 1])
+
+
 def _besides(said: list[str], asked: list[str]) -> int:
     """Words that one of both has and the other has not."""
     left = list(asked)

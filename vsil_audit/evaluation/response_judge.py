@@ -70,15 +70,15 @@ class JudgedResponse:
 def response_question(
     query: str, response: str, images: Sequence[ImagePart] = (), *, cut: bool = False, sees: bool = True
 ) -> tuple[Question, str]:
-    """The question to a judge, and the mark of its fences. `images`: what the model that responded was shown;
-    `sees`: whether the judge is shown them too, or only told of them."""
+    """The question to a judge, and the mark of its fences. `images`: what the model that responded was shown, alone
+    where `query` is empty; `sees`: whether the judge is shown them too, or only told of them."""
     mark = nonce(query, response)
     text = prompt(PROMPT).render(
         images=len(images),
         sees=sees,
         cut=cut,
         mark=mark,
-        query=fenced("query", query, mark),
+        query=fenced("query", query, mark) if query else "",
         response=fenced("response", response, mark),
     )
     parameters = Parameters(temperature=0.0, max_tokens=MAX_TOKENS, json_schema=_SCHEMA)

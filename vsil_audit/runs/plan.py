@@ -26,6 +26,8 @@ from vsil_audit.sources.views import chosen_view
 
 BATCH_PAIRS = 256
 RUNS_FOLDER = "vsil-audit-runs"
+EVALUATION = "evaluation"
+"""Name of the detector that evaluates models. It takes part in no scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class ScanPlan:
         return (*(d.spec for d in self.detectors), *(d.spec for d in self.chat_detectors))
 
     @property
+    def evaluates(self) -> bool:
+        """Whether this is an evaluation of models, and no audit of the benchmark."""
+        return any(d.spec.name == EVALUATION for d in self.chat_detectors)
+
+    @property
     def limits(self) -> ImageLimits:
         return ImageLimits(max_pixels=self.options.max_pixels, allow_remote=self.options.allow_remote)
 
@@ -97,9 +104,45 @@ def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
     detectors, not_run = _resolve(options)
     offline = tuple(cast("type[Detector]", d) for d in detectors if Need.CHAT not in d.spec.needs)
     chat = tuple(cast("type[ChatDetector]", d) for d in detectors if Need.CHAT in d.spec.needs)
-    control = _control(options) if chat else None
+    config = _config(source, options, detectors, control := _control(options) if chat else None)
     mark = fingerprint(source)
-    config = RunConfig(
+    folder = options.output or _folder(_safe_name(name, source), config, mark)
+    return ScanPlan(source, name, options, offline, not_run, config, mark, folder, chat, control)
+
+
+def plan_evaluation(source: Source, name: str, options: ScanOptions) -> ScanPlan:
+    """The plan of a run that evaluates models (`options.ask`) and has no other detector.
+
+    Raises ConfigurationError when nobody is to be evaluated, for options that contradict the protocol, and for a safety
+    prompt that cannot be read.
+    """
+    from vsil_audit.evaluation.image_classifier import version
+    from vsil_audit.evaluation.protocol import check_protocol
+    from vsil_audit.evaluation.safety_prompts import safety_prompts
+
+    _check(options)
+    options = replace(options, ask=replace(options.ask, seed=options.seed))
+    evaluation = cast("type[ChatDetector]", registry.load(EVALUATION))
+    if not options.ask.targets and not options.ask.image_classifiers:
+        raise ConfigurationError("no model was named to evaluate", "vsil-audit evaluate PATH --model PROVIDER/MODEL")
+    check_protocol(options.ask)
+    before = {one.variant: one.sha256 for one in safety_prompts(options.ask.safety_prompts)}
+    classifiers = {f"image classifier {name}": version(name) for name in options.ask.image_classifiers}
+    control = _control(options)
+    config = _config(source, options, (evaluation,), control)
+    config = config.model_copy(
+        update={"prompts": config.prompts | before, "detector_options": config.detector_options | classifiers}
+    )
+    mark = fingerprint(source)
+    folder = options.output or _folder(f"{_safe_name(name, source)}-{EVALUATION}", config, mark)
+    return ScanPlan(source, name, options, (), (), config, mark, folder, (evaluation,), control)
+
+
+def _config(
+    source: Source, options: ScanOptions, detectors: Sequence[AnyDetector], control: Source | None
+) -> RunConfig:
+    asking = [cast("type[ChatDetector]", d) for d in detectors if Need.CHAT in d.spec.needs]
+    return RunConfig(
         layout=source.layout,
         view=source.view,
         columns=mapping_as_text(source),
@@ -112,11 +155,13 @@ def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
         max_pixels=options.max_pixels,
         batch_size=options.batch_pairs,
         detector_options=_detector_options(options),
-        asking=_asking(options, control) if chat else {},
-        prompts={name: prompt(name).sha256 for d in chat for name in d.prompts},
+        asking=_asking(options, control) if asking else {},
+        prompts={name: prompt(name).sha256 for d in asking for name in d.prompts},
     )
-    folder = options.output or Path(RUNS_FOLDER) / f"{_safe_name(name, source)}-{_short_hash(config, mark)}"
-    return ScanPlan(source, name, options, offline, not_run, config, mark, folder, chat, control)
+
+
+def _folder(name: str, config: RunConfig, mark: Fingerprint) -> Path:
+    return Path(RUNS_FOLDER) / f"{name}-{_short_hash(config, mark)}"
 
 
 def mapping_as_text(source: Source) -> dict[str, str]:
@@ -140,7 +185,8 @@ def _control(options: ScanOptions) -> Source | None:
 def _asking(options: ScanOptions, control: Source | None) -> dict[str, Any]:
     """What is asked and of whom, as run.json keeps it: all that decides what the answers are."""
     asked = asdict(options.ask)
-    asked["conditions"] = [condition.value for condition in options.ask.conditions]
+    for name in ("conditions", "safety_prompt_conditions"):
+        asked[name] = [condition.value for condition in asked[name]]
     asked["base_url"] = options.gateway.base_url
     asked["control_fingerprint"] = fingerprint(control).content if control is not None else "shipped"
     return cast("dict[str, Any]", json.loads(canonical_json(asked)))
@@ -160,6 +206,11 @@ def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRu
     known = registry.available()
     for name in (*(options.detectors or ()), *options.skip):
         registry.load(name)  # an unknown name is an error before any work
+        if name not in known:
+            raise ConfigurationError(
+                f"{name} takes part in no scan",
+                "Evaluate models with `vsil-audit evaluate PATH --model PROVIDER/MODEL`.",
+            )
     ready: list[AnyDetector] = []
     not_run: list[NotRun] = []
     for name in known:
