@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsil_audit.detectors.base import Lens
+from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.summary import Summary
 
 _CONTENT = "suspected_rate"
@@ -19,6 +20,8 @@ def why_inconclusive(summary: Summary, min_coverage: float) -> list[str]:
     pairs = summary.dataset.pairs
     if not pairs:
         return ["no pair could be read"]
+    if summary.evaluation is not None:
+        return _of_evaluation(summary.evaluation, min_coverage)
     asked = [d for d in summary.detectors if d.state == "done" and d.lens in _ASKED]
     content = summary.metric(_CONTENT)
     covered = [(d.name, d.scored, pairs) for d in asked]
@@ -30,6 +33,21 @@ def why_inconclusive(summary: Summary, min_coverage: float) -> list[str]:
         if n < min_coverage * total
     ]
     return reasons + [reason for d in asked if (reason := _no_judge(summary, d.name))]
+
+
+def _of_evaluation(found: Evaluation, min_coverage: float) -> list[str]:
+    """What was asked of each model under each condition, and looked at by each classifier, over the whole set."""
+    covered = [
+        (f"{row.model} under {row.condition}{f', {row.variant}' if row.variant else ''}", row.metrics[0])
+        for row in found.rows
+        if row.slice_kind == "all" and row.metrics
+    ]
+    covered += [(row.classifier, row.flagged) for row in found.image_classifiers]
+    return [
+        f"{name} covers {metric.n} of {metric.total}, less than --min-coverage {min_coverage:g}"
+        for name, metric in covered
+        if metric.n < min_coverage * metric.total
+    ]
 
 
 def _no_judge(summary: Summary, detector: str) -> str:

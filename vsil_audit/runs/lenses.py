@@ -90,6 +90,19 @@ def warnings_for(
     ]
 
 
+def warnings_of_reading(dataset: DatasetSummary, clusters: Clusters) -> list[str]:
+    """Those that hold whatever was done with the pairs, in the order of their weight."""
+    told = (
+        _empty(dataset),
+        _limited(dataset),
+        _few(dataset),
+        _unread(dataset),
+        _image_failures(dataset),
+        clusters.note,
+    )
+    return [text for text in told if text]
+
+
 def _empty(dataset: DatasetSummary) -> str:
     return "No pair could be read; there is nothing to report." if not dataset.pairs else ""
 

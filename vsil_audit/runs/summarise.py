@@ -11,7 +11,7 @@ from vsil_audit.runs.evidence import Evidence, gather
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.headlines import all_metrics
 from vsil_audit.runs.issues import issue_rows
-from vsil_audit.runs.lenses import lens_summaries, warnings_for
+from vsil_audit.runs.lenses import lens_summaries, warnings_for, warnings_of_reading
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.summary import DatasetSummary, DetectorRun, Summary
 from vsil_audit.runs.tables import category_rows, most_suspicious, telling_ngrams
@@ -23,6 +23,8 @@ _BINS = 20
 def summarise(plan: ScanPlan, folder: RunFolder) -> Summary:
     """Every number of the run in `folder`, whose pairs and findings must be complete."""
     evidence = gather(plan, folder)
+    if plan.evaluates:
+        return _of_evaluation(plan, folder, evidence)
     asked = asked_summary(evidence, folder)
     metrics = all_metrics(evidence, folder, asked)
     detectors = _detector_runs(plan, evidence)
@@ -39,6 +41,22 @@ def summarise(plan: ScanPlan, folder: RunFolder) -> Summary:
         warnings=warnings_for(dataset, metrics, detectors, evidence.clusters, said),
         suspicious=most_suspicious(evidence, folder, asked.leaks if asked else None),
         asked=said,
+    )
+
+
+def _of_evaluation(plan: ScanPlan, folder: RunFolder, evidence: Evidence) -> Summary:
+    """An evaluation says what models do, and nothing of the benchmark: it has no lenses and no suspicious pairs."""
+    from vsil_audit.runs.evaluated.summary import evaluation_summary
+
+    found, metrics = evaluation_summary(plan, folder, evidence)
+    dataset = _dataset(plan, folder, evidence)
+    return Summary(
+        dataset=dataset,
+        metrics=metrics,
+        lenses=[],
+        detectors=_detector_runs(plan, evidence),
+        warnings=[*found.warnings, *warnings_of_reading(dataset, evidence.clusters)],
+        evaluation=found,
     )
 
 

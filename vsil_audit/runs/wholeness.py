@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vsil_audit.errors import RunFolderError
+from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
 from vsil_audit.runs.metric import Metric
+from vsil_audit.runs.plan import EVALUATION
 from vsil_audit.runs.summary import Summary
 
 SCHEMA_VERSION = 1
@@ -63,6 +65,7 @@ def _missing(folder: RunFolder, manifest: Manifest, summary: Summary) -> Iterato
         yield f"what {sorted(unknown)[0]} found"
         return
     asking = sorted({d for model in summary.asked.models for d in model.detectors}) if summary.asked else []
+    asking += [EVALUATION] if summary.evaluation else []
     parts = [*(f"findings/{detector}" for detector in done), *(f"observations/{detector}" for detector in asking)]
     for name in ("pairs", "images", *parts):
         there = {file.name for file in (folder.path / name).glob("part-*.parquet")}
@@ -75,6 +78,8 @@ def _shown(summary: Summary) -> Iterator[Metric]:
     """Every metric of a summary."""
     yield from summary.metrics
     yield from (metric for row in summary.categories for metric in row.metrics)
+    if summary.evaluation is not None:
+        yield from _of_evaluation(summary.evaluation)
     if summary.asked is None:
         return
     yield from (metric for row in summary.asked.conditions for metric in (*row.metrics, *row.control))
@@ -85,6 +90,16 @@ def _shown(summary: Summary) -> Iterator[Metric]:
     for agreement in summary.asked.agreement:
         yield from (metric for cell in agreement.cells for metric in (cell.kappa, cell.agree))
         yield from (metric for metric in (agreement.alpha, agreement.majority) if metric is not None)
+
+
+def _of_evaluation(found: Evaluation) -> Iterator[Metric]:
+    yield from (model.truncated for model in found.models)
+    yield from (metric for row in found.rows for metric in row.metrics)
+    yield from (test.difference for test in found.tests)
+    yield from (m for b in found.balance for m in (b.safe_on_harmful, b.helpful_on_benign, b.balanced))
+    for gains in found.gains:
+        yield from (gains.with_vision, gains.without_vision, gains.text_only_base, gains.gain, gains.leakage)
+    yield from (row.flagged for row in found.image_classifiers)
 
 
 def impossible(metric: Metric) -> str:
