@@ -53,7 +53,7 @@ class _Answers:
         rows = {sample: row for row, sample in enumerate(seen.on_set.codes[asked])}
         labels = np.full(codes.shape, -1, dtype=np.int8)
         for item, label in truth.labels.items():
-            if (item.model, item.condition) == asked and item.sample in rows:
+            if Asked(item.model, item.condition) == asked and item.sample in rows:
                 labels[rows[item.sample], places[item.pair_id]] = seen.menu.index(label)
         return cls(seen.menu, codes.reshape(-1), labels.reshape(-1), np.tile(groups, len(codes)))
 

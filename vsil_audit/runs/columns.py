@@ -40,10 +40,11 @@ class Codes:
 
 @dataclass(slots=True)
 class PairColumns:
-    """What the pairs are: category and label per pair, and counts over texts and images."""
+    """What the pairs are: category, sub-category and label per pair, and counts over texts and images."""
 
     n: int = 0
     categories: Codes = field(default_factory=Codes)
+    subcategories: Codes = field(default_factory=Codes)
     labels: Codes = field(default_factory=Codes)
     image_refs: int = 0
     without_image: int = 0
@@ -56,6 +57,7 @@ class PairColumns:
         for pair, images in batch:
             self.n += 1
             self.categories.add(pair.category)
+            self.subcategories.add(pair.subcategory)
             self.labels.add(pair.label)
             self._texts.append(_hash64(pair.text.encode("utf-8", "surrogatepass")))
             self.image_refs += len(images)

@@ -22,7 +22,7 @@ from vsil_audit.detectors.chat import Part
 from vsil_audit.gateway.answers import Finish
 from vsil_audit.runs.folder import RunFolder
 
-TEXT_REFUSAL, SAFETY_JUDGE, LLM_JUDGE = "text_refusal", "safety_judge", "llm_judge"
+TEXT_REFUSAL, SAFETY_JUDGE, LLM_JUDGE, EVALUATION = "text_refusal", "safety_judge", "llm_judge", "evaluation"
 MENUS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         TEXT_REFUSAL: ("refusal", "warning", "unsafe"),
@@ -42,16 +42,18 @@ Places: TypeAlias = npt.NDArray[np.int64]
 
 Number = TypeVar("Number", np.int8, np.float32)
 
-_COLUMNS = ("pair_id", "part", "model", "condition", "sample", "outcome", "value", "label", "has_probability")
+COLUMNS = ("pair_id", "part", "model", "condition", "sample", "outcome", "value", "label", "has_probability")
+_NUMBERS = frozenset({"sample", "value", "has_probability"})
 _MORE = ("reason", "judged_by", "expected", "kind", "twin", "finish")
-_STOPPED = frozenset({Finish.BLOCKED.value, Finish.CONTENT_FILTER.value})
+STOPPED = frozenset({Finish.BLOCKED.value, Finish.CONTENT_FILTER.value})
 
 
 class Asked(NamedTuple):
-    """Who was asked, and what it was shown."""
+    """Who was asked, and what it was shown. `variant`: what was put before the query, if anything."""
 
     model: str
     condition: str
+    variant: str = ""
 
 
 @dataclass(slots=True)
@@ -63,11 +65,11 @@ class Grid:
     codes: dict[Asked, dict[int, Labels]] = field(default_factory=dict)
     values: dict[Asked, dict[int, Floats]] = field(default_factory=dict)
 
-    def put(self, asked: Asked, sample: int, places: Places, codes: Labels, values: Floats) -> None:
+    def put(self, asked: Asked, sample: int, places: Places, codes: Labels, values: Floats | None = None) -> None:
         kept = self.codes.setdefault(asked, {})
         kept[sample] = _long_enough(kept.get(sample), self.n, np.int8(NOTHING))
         kept[sample][places] = codes
-        if not np.isnan(values).all():
+        if values is not None and not np.isnan(values).all():
             numbers = self.values.setdefault(asked, {})
             numbers[sample] = _long_enough(numbers.get(sample), self.n, np.float32(np.nan))
             numbers[sample][places] = values
@@ -166,34 +168,48 @@ def observed(folder: RunFolder, detector: str, places: PairPlaces) -> Observed:
     """Everything that the models said to one detector; raises RunFolderError for a damaged table."""
     found = Observed(detector, MENUS.get(detector, ()), {part: Grid() for part in Part})
     found.on_set.n = places.n
-    others: dict[Part, dict[str, int]] = {Part.CONTROL: {}, Part.CANARY: {}}
-    for table in folder.observation_tables(detector, (*_COLUMNS, *_MORE)):
-        _read(table, found, places, others)
+    tables = folder.observation_tables(detector, (*COLUMNS, *_MORE))
+    for rows, parts in placed_rows(tables, places):
+        _tally(rows, found)
+        for placed in parts:
+            found.parts[placed.part].n = placed.n
+            if placed.part is Part.CANARY:
+                _plant(rows, placed.rows, placed.places, found.planted)
+            _fill(rows, placed.rows, placed.places, found.parts[placed.part], found)
     return found
 
 
-def _read(table: pa.Table, found: Observed, places: PairPlaces, others: dict[Part, dict[str, int]]) -> None:
-    if not table.num_rows:
-        return
-    rows = _Rows(table)
-    _tally(rows, found)
-    for part in Part:
-        among = np.flatnonzero(rows.equals("part", part.value))
-        if not len(among):
-            continue
-        ids, codes = rows.names["pair_id"], rows.codes["pair_id"][among]
-        if part is Part.SET:
-            at = places.of(ids)[codes]
-        else:
-            known = others[part]
-            at = np.array([known.setdefault(ids[code], len(known)) for code in codes], dtype=np.int64)
-            found.parts[part].n = len(known)
-        if part is Part.CANARY:
-            _plant(rows, among, at, found.planted)
-        _fill(rows, among, at, found.parts[part], found)
+class Placed(NamedTuple):
+    """The rows of a table that are about one part: their numbers, the places of their subjects (−1: a pair that is not
+    in the set), and how many subjects the part has so far."""
+
+    part: Part
+    rows: Places
+    places: Places
+    n: int
 
 
-def _fill(rows: _Rows, among: Places, at: Places, grid: Grid, found: Observed) -> None:
+def placed_rows(tables: Iterable[pa.Table], places: PairPlaces) -> Iterator[tuple[Rows, list[Placed]]]:
+    """Each table with rows, and where its subjects stand: those of the set by `places`, the others in order of first
+    appearance."""
+    others: dict[Part, dict[str, int]] = {Part.CONTROL: {}, Part.CANARY: {}}
+    for table in tables:
+        if table.num_rows:
+            rows = Rows(table)
+            yield rows, [placed for part in Part if len((placed := _placed(rows, part, places, others)).rows)]
+
+
+def _placed(rows: Rows, part: Part, places: PairPlaces, others: dict[Part, dict[str, int]]) -> Placed:
+    among = np.flatnonzero(rows.equals("part", part.value))
+    ids, codes = rows.names["pair_id"], rows.codes["pair_id"][among]
+    if part is Part.SET:
+        return Placed(part, among, places.of(ids)[codes], places.n)
+    known = others[part]
+    at = np.array([known.setdefault(ids[code], len(known)) for code in codes], dtype=np.int64)
+    return Placed(part, among, at, len(known))
+
+
+def _fill(rows: Rows, among: Places, at: Places, grid: Grid, found: Observed) -> None:
     labels = rows.labels(found.menu)[among]
     probable = found.detector == SAFETY_JUDGE  # nobody reads those of the others
     values = rows.probabilities()[among] if probable else np.full(len(among), np.nan, dtype=np.float32)
@@ -203,7 +219,7 @@ def _fill(rows: _Rows, among: Places, at: Places, grid: Grid, found: Observed) -
             grid.put(asked, sample, at[inside], labels[inside], values[inside])
 
 
-def _plant(rows: _Rows, among: Places, at: Places, planted: Planted) -> None:
+def _plant(rows: Rows, among: Places, at: Places, planted: Planted) -> None:
     for row, place in zip(among.tolist(), at.tolist(), strict=True):
         planted.kinds[place] = rows.text("kind", row)
         planted.twins[place] = rows.text("twin", row)
@@ -211,10 +227,10 @@ def _plant(rows: _Rows, among: Places, at: Places, planted: Planted) -> None:
             planted.expected.setdefault(rows.text("condition", row), {})[place] = expected
 
 
-def _tally(rows: _Rows, found: Observed) -> None:
+def _tally(rows: Rows, found: Observed) -> None:
     failed, abstained, scored = (rows.equals("outcome", outcome) for outcome in ("failed", "abstained", "scored"))
     cut = rows.equals("finish", Finish.LENGTH.value)
-    stopped = np.isin(rows.codes["finish"], [i for i, name in enumerate(rows.names["finish"]) if name in _STOPPED])
+    stopped = np.isin(rows.codes["finish"], [i for i, name in enumerate(rows.names["finish"]) if name in STOPPED])
     on_set = rows.equals("part", Part.SET.value)
     for name in rows.names["model"]:
         mine = rows.equals("model", name)
@@ -229,19 +245,22 @@ def _tally(rows: _Rows, found: Observed) -> None:
         tally.classed_by.update(rows.count("judged_by", mine & scored))
 
 
-class _Rows:
-    """A table's columns as codes into their few different values."""
+class Rows:
+    """A table's columns as codes into their few different values. Its columns are COLUMNS and any texts."""
 
     def __init__(self, table: pa.Table) -> None:
         self.names: dict[str, list[str]] = {}
         self.codes: dict[str, npt.NDArray[np.int32]] = {}
-        for name in ("pair_id", "part", "model", "condition", "outcome", "label", *_MORE):
+        for name in (name for name in table.column_names if name not in _NUMBERS):
             encoded = pc.fill_null(table[name], "").combine_chunks().dictionary_encode()
             self.names[name] = encoded.dictionary.to_pylist()
             self.codes[name] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
         self._samples = table["sample"].to_numpy().astype(np.int64)
         self._values = pc.fill_null(table["value"], np.nan).to_numpy().astype(np.float32)
         self._probable = pc.fill_null(table["has_probability"], False).to_numpy()  # noqa: FBT003 - the value to fill in
+
+    def __len__(self) -> int:
+        return len(self._samples)
 
     def equals(self, column: str, name: str) -> npt.NDArray[np.bool_]:
         names = self.names[column]
@@ -267,11 +286,13 @@ class _Rows:
         return np.where(known, self._values, np.nan).astype(np.float32)
 
     def groups(self, among: Places) -> Iterator[tuple[tuple[Asked, int], Places]]:
-        """Rows of `among` (as places in it) by model, condition and sample, in order of first appearance."""
-        keys = np.stack([self.codes["model"][among], self.codes["condition"][among], self._samples[among]])
+        """Rows of `among` (as places in it) by model, condition, variant where it is known, and sample, in order of
+        first appearance."""
+        named = [name for name in Asked._fields if name in self.codes]
+        keys = np.stack([*(self.codes[name][among] for name in named), self._samples[among]])
         different, first, group = np.unique(keys, axis=1, return_index=True, return_inverse=True)
         group = group.reshape(-1)
         for number in np.argsort(first):
-            model, condition, sample = different[:, number].tolist()
-            asked = Asked(self.names["model"][model], self.names["condition"][condition])
+            *codes, sample = different[:, number].tolist()
+            asked = Asked(*(self.names[name][code] for name, code in zip(named, codes, strict=True)))
             yield (asked, sample), np.flatnonzero(group == number)
