@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vsil_audit.audit import Audit, calibrate, compare, draw_to_label, load, plan, scan, scan_views
+    from vsil_audit.audit import Audit, calibrate, compare, draw_to_label, load, plan, plan_views, scan, scan_views
     from vsil_audit.detectors.chat import AskOptions
     from vsil_audit.gateway.settings import GatewaySettings
     from vsil_audit.inspection import inspect
@@ -26,6 +26,7 @@ _HOMES = {
     "inspect": "vsil_audit.inspection",
     "load": "vsil_audit.audit",
     "plan": "vsil_audit.audit",
+    "plan_views": "vsil_audit.audit",
     "scan": "vsil_audit.audit",
     "scan_views": "vsil_audit.audit",
 }
@@ -43,6 +44,7 @@ __all__ = [
     "inspect",
     "load",
     "plan",
+    "plan_views",
     "scan",
     "scan_views",
 ]

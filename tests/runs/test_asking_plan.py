@@ -14,7 +14,7 @@ from gnome_set import write_gnomes
 from vsil_audit.audit import plan, scan
 from vsil_audit.detectors.chat import AskOptions, Condition
 from vsil_audit.gateway.settings import GatewaySettings
-from vsil_audit.runs.costing import CostPlan
+from vsil_audit.runs.cost_plan import CostPlan
 from vsil_audit.runs.plan import ScanOptions
 
 PAIRS = 120

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from vsil_audit.cli.sections import OptionIn
 
 if TYPE_CHECKING:
     from vsil_audit.detectors.chat import AskOptions
@@ -15,8 +18,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 SECTION = "Asking models"
-"""The heading under which `--help` lists these options."""
-
 _CONDITIONS = ("text", "pair", "swapped", "blank")
 _WHOM = ("targets", "judges", "response_judges")
 _HOW = ("conditions", "samples", "judge_samples", "temperature", "max_tokens", "image_side", "control")
@@ -40,40 +41,60 @@ def _conditions(ctx: click.Context, param: click.Parameter, values: tuple[str, .
 
 def asking_options(command: F) -> F:
     """Add the options; `asking` takes them out of the command's arguments again."""
+    option = partial(click.option, cls=OptionIn, section=SECTION)
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     options = [
         _names("--targets", "--target", help="Models that answer the queries, e.g. openai/gpt-4o-mini,hf/ORG/NAME."),
         _names("--judges", "--judge", help="Models that judge the queries; several make a panel."),
         _names("--response-judges", "--response-judge", help="Models that class the answers. [default: offline rules]"),
-        click.option(
+        option(
             "--conditions",
             multiple=True,
             callback=_conditions,
             metavar="NAMES",
             help=f"What targets are shown, of {', '.join(_CONDITIONS)}. [default: text,pair]",
         ),
-        click.option("--samples", type=click.IntRange(min=1), help="Answers of each target. [default: 1]"),
-        click.option("--judge-samples", type=click.IntRange(min=1), help="Verdicts of each judge. [default: 1]"),
-        click.option("--temperature", type=click.FloatRange(min=0), help="[default: 0; 1 with several samples]"),
-        click.option("--max-tokens", type=click.IntRange(min=1), help="Of an answer. [default: 1024]"),
-        click.option("--image-side", type=click.IntRange(min=16), help="Longest side sent, in pixels. [default: 1024]"),
-        click.option("--control", metavar="PATH", help="A benign benchmark beside it. [default: a small one of ours]"),
-        click.option("--base-url", help="Address of the models that name none (any OpenAI-compatible endpoint)."),
-        click.option("--max-cost", type=click.FloatRange(min=0), help="Stop before it costs more US dollars (exit 3)."),
-        click.option("--max-calls", type=click.IntRange(min=0), help="Stop before more calls are made (exit 3)."),
-        click.option("--max-concurrency", type=click.IntRange(min=1), help="Calls in flight. [default: 32]"),
-        click.option("--max-rpm", type=click.IntRange(min=1), help="Calls a minute, for each model."),
-        click.option("--max-tpm", type=click.IntRange(min=1), help="Tokens a minute, for each model."),
-        click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds for one attempt. [default: 120]"),
-        click.option("--prices", type=file, help="YAML file of prices that go before the shipped ones."),
+        option("--samples", metavar="N", type=click.IntRange(min=1), help="Answers of each target. [default: 1]"),
+        option("--judge-samples", metavar="N", type=click.IntRange(min=1), help="Verdicts of each judge. [default: 1]"),
+        option("--temperature", metavar="T", type=click.FloatRange(min=0), help="[default: 0; 1 with several samples]"),
+        option("--max-tokens", metavar="N", type=click.IntRange(min=1), help="Of an answer. [default: 1024]"),
+        option(
+            "--image-side",
+            metavar="N",
+            type=click.IntRange(min=16),
+            help="Longest side sent, in pixels. [default: 1024]",
+        ),
+        option("--control", metavar="PATH", help="A benign benchmark beside it. [default: a small one of ours]"),
+        option(
+            "--base-url", metavar="URL", help="Address of the models that name none (any OpenAI-compatible endpoint)."
+        ),
+        option(
+            "--max-cost",
+            metavar="X",
+            type=click.FloatRange(min=0),
+            help="Stop before the run, all its sessions, costs more (exit 3).",
+        ),
+        option(
+            "--max-calls",
+            metavar="N",
+            type=click.IntRange(min=0),
+            help="Stop before the run makes more calls (exit 3).",
+        ),
+        option("--max-concurrency", metavar="N", type=click.IntRange(min=1), help="Calls in flight. [default: 32]"),
+        option("--max-rpm", metavar="N", type=click.IntRange(min=1), help="Calls a minute, for each model."),
+        option("--max-tpm", metavar="N", type=click.IntRange(min=1), help="Tokens a minute, for each model."),
+        option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0.1), help="For one attempt. [default: 120]"),
+        option("--prices", type=file, help="YAML file of prices that go before the shipped ones."),
     ]
-    for option in reversed(options):
-        command = option(command)
+    for add in reversed(options):
+        command = add(command)
     return command
 
 
 def _names(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's own word
-    return click.option(*names, multiple=True, callback=listed, metavar="MODELS", help=help)
+    return click.option(
+        *names, multiple=True, callback=listed, metavar="MODELS", help=help, cls=OptionIn, section=SECTION
+    )
 
 
 def asking(given: dict[str, Any]) -> tuple[AskOptions, GatewaySettings]:

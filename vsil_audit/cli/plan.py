@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
 
 from vsil_audit.cli.asking_options import asking, asking_options
 from vsil_audit.cli.reading_options import reading_options, source_options
+from vsil_audit.cli.run_options import run_option, run_options
+from vsil_audit.cli.sections import SectionedCommand
 
 
-@click.command("plan")
+@click.command("plan", cls=SectionedCommand)
 @click.argument("path")
 @reading_options
 @asking_options
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N pairs.")
-@click.option("--sample", type=click.IntRange(min=1), help="N pairs drawn at random.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of --sample and of every random choice.")
-@click.option("--pilot", type=click.IntRange(min=1), help="Ask about N pairs first, to learn lengths; costs a little.")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of features and answers.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@run_options
+@run_option(
+    "--pilot",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Ask about N pairs first, to learn lengths; costs a little.",
+)
+@run_option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(path: str, pilot: int | None, as_json: bool, **given: Any) -> None:
     """Show what a scan of PATH would ask of models: calls, tokens in and out, money and time, for each detector.
 
@@ -35,7 +38,7 @@ def command(path: str, pilot: int | None, as_json: bool, **given: Any) -> None:
     """
     from rich.console import Console
 
-    from vsil_audit.audit import plan
+    from vsil_audit.audit import plan, plan_views
     from vsil_audit.cli.progress import progress_on
     from vsil_audit.reporting.plan_view import plan_json, plan_view
     from vsil_audit.runs.plan import ScanOptions
@@ -45,7 +48,8 @@ def command(path: str, pilot: int | None, as_json: bool, **given: Any) -> None:
     chosen = {name: value for name, value in given.items() if value is not None}
     options = replace(ScanOptions(), allow_remote=reading.allow_remote, ask=ask, gateway=gateway, **chosen)
     with progress_on(Console(stderr=True), quiet=as_json) as progress:
-        costs = plan(path, source_options=reading, options=options, pilot=pilot or 0, progress=progress)
+        planned = plan_views if reading.view == "all" else plan
+        costs = planned(path, source_options=reading, options=options, pilot=pilot or 0, progress=progress)
     if as_json:
         click.echo(plan_json(costs))
     else:

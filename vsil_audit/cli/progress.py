@@ -78,29 +78,40 @@ class _Bars:
 
 
 class _Lines:
-    """One line when a stage begins, and then at most one every ten seconds."""
+    """One line when a stage begins, and then one every ten seconds, with the speed since the line before."""
 
     def __init__(self) -> None:
         self._name, self._unit = "", ""
         self._total: int | None = None
-        self._done = 0
-        self._started = self._said = time.monotonic()
+        self._done = self._done_then = 0
+        self._said = self._then = time.monotonic()
 
     def stage(self, name: str, total: int | None, unit: str) -> None:
         self._name, self._total, self._unit, self._done = name, total, unit, 0
-        self._started = self._said = time.monotonic()
-        click.echo(f"{name}{f' ({total} {unit})' if total is not None else ''} …", err=True)
+        self._said = time.monotonic()
+        click.echo(f"{name}{f' ({total:,} {unit})' if total is not None else ''} …", err=True)
 
     def advance(self, steps: int) -> None:
-        self._done += steps
         now = time.monotonic()
+        if not self._done:  # what an earlier session did comes at once, and is no measure of speed
+            self._done_then, self._then = steps, now
+        self._done += steps
         if now - self._said < _LOG_EVERY_SECONDS:
             return
+        rate = (self._done - self._done_then) / (now - self._then) if now > self._then else 0.0
+        of = f" of {self._total:,}" if self._total is not None else ""
+        left = f", {_time(self._total - self._done, rate)} left" if self._total is not None and rate else ""
+        click.echo(f"{self._name}: {self._done:,}{of} {self._unit}, {rate:.1f}/s{left}", err=True)
+        self._done_then, self._then = self._done, now
         self._said = now
-        rate = self._done / (now - self._started)
-        of = f" of {self._total}" if self._total is not None else ""
-        left = f", {(self._total - self._done) / rate:.0f} s left" if self._total is not None and rate else ""
-        click.echo(f"{self._name}: {self._done}{of} {self._unit}, {rate:.1f}/s{left}", err=True)
 
     def remark(self, text: str) -> None:
         click.echo(visible(text), err=True)
+
+
+def _time(steps: int, rate: float) -> str:
+    """`42 s`, `7 min`, `3.5 h`: how long so many steps take."""
+    seconds = steps / rate
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from vsil_audit.cli.sections import OptionIn
 from vsil_audit.sources.base import ColumnMapping, SourceOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SECTION = "Reading"
 _ROLES = {
     "text_column": ("text", "Column that is the query sent to the model."),
     "image_column": ("image", "Column with the image: path, URL, bytes or base64."),
@@ -28,20 +31,28 @@ _ROLES = {
 
 def reading_options(command: F) -> F:
     """Add --layout, --view, --split, the column options, --mapping and --allow-remote."""
+    option = partial(click.option, cls=OptionIn, section=SECTION)
     options = [
-        click.option("--layout", help="Read PATH as this layout instead of recognising one."),
-        click.option("--view", help="Which reading of the benchmark: see `vsil-audit inspect PATH`. `all`: every one."),
-        click.option("--split", help="Only this split."),
-        *(click.option(f"--{name.replace('_', '-')}", name, help=tells) for name, (_, tells) in _ROLES.items()),
-        click.option(
+        option("--layout", metavar="NAME", help="Read PATH as this layout instead of recognising one."),
+        option(
+            "--view",
+            metavar="NAME",
+            help="Which reading of the benchmark: see `vsil-audit inspect PATH`. `all`: every one.",
+        ),
+        option("--split", metavar="NAME", help="Only this split."),
+        *(
+            option(f"--{name.replace('_', '-')}", name, metavar="NAME", help=tells)
+            for name, (_, tells) in _ROLES.items()
+        ),
+        option(
             "--mapping",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="YAML file with the roles of the columns; options on the command line win.",
         ),
-        click.option("--allow-remote", is_flag=True, help="Fetch images from https URLs (public addresses only)."),
+        option("--allow-remote", is_flag=True, help="Fetch images from https URLs (public addresses only)."),
     ]
-    for option in reversed(options):
-        command = option(command)
+    for add in reversed(options):
+        command = add(command)
     return command
 
 

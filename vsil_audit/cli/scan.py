@@ -12,6 +12,8 @@ import click
 
 from vsil_audit.cli.asking_options import asking, asking_options
 from vsil_audit.cli.reading_options import reading_options, source_options
+from vsil_audit.cli.run_options import run_option, run_options
+from vsil_audit.cli.sections import SectionedCommand
 from vsil_audit.errors import ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
@@ -23,44 +25,31 @@ if TYPE_CHECKING:
     from vsil_audit.sources.base import SourceOptions
 
 
-def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if value is not None else None
-
-
-@click.command("scan")
+@click.command("scan", cls=SectionedCommand)
 @click.argument("path")
 @reading_options
 @asking_options
-@click.option("--detectors", callback=_names, help="Only these, separated by commas: see `vsil-audit doctor`.")
-@click.option("--skip", callback=_names, help="All but these, separated by commas.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N pairs.")
-@click.option("--sample", type=click.IntRange(min=1), help="N pairs drawn at random.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of --sample and of every random choice.")
-@click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Run folder to write.")
-@click.option("--overwrite", is_flag=True, help="Replace another run in that folder.")
-@click.option("--fail-on", multiple=True, metavar="COND", help="Exit 1 when it holds, e.g. 'suspected_rate>0.2'.")
-@click.option(
+@run_options
+@run_option(
+    "--output", "-o", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Run folder to write."
+)
+@run_option("--overwrite", is_flag=True, help="Replace another run in that folder.")
+@run_option("--fail-on", multiple=True, metavar="COND", help="Exit 1 when it holds, e.g. 'suspected_rate>0.2'.")
+@run_option(
     "--min-coverage",
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
     help="Exit 3 when what was measured covers a smaller share of the pairs.",
 )
-@click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger images. [default: 64 million]")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes for images. [default: the CPUs available]")
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the feature store and the answer cache.",
-)
-@click.option(
+@run_option(
     "--embedding-model",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a sentence-transformers model, for similarity in description_overlap (extra [text]).",
 )
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
-@click.option("--junit", is_flag=True, help="Also write junit.xml into the run folder.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
+@run_option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
+@run_option("--junit", is_flag=True, help="Also write junit.xml into the run folder.")
+@run_option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
 def command(path: str, **given: Any) -> int:
     """Scan the benchmark at PATH (a folder, a table, a hub id) with every detector that is ready here.
 
@@ -106,13 +95,14 @@ def _agree(path: str, reading: SourceOptions, options: ScanOptions) -> None:
         return
     from rich.console import Console
 
-    from vsil_audit.audit import plan
+    from vsil_audit.audit import plan, plan_views
     from vsil_audit.cli.progress import progress_on
     from vsil_audit.reporting.plan_view import plan_view
 
     console = Console(stderr=True)
     with progress_on(console, quiet=False) as progress:
-        costs = plan(path, source_options=reading, options=options, progress=progress)
+        planned = plan_views if reading.view == "all" else plan
+        costs = planned(path, source_options=reading, options=options, progress=progress)
     if not costs.costs_money:
         return
     console.print(plan_view(costs))

@@ -13,7 +13,7 @@ from vsil_audit.reporting.untrusted import one_line
 from vsil_audit.wording import plural
 
 if TYPE_CHECKING:
-    from vsil_audit.runs.costing import CostPlan, ModelCost
+    from vsil_audit.runs.cost_plan import CostPlan, ModelCost
 
 
 def plan_view(costs: CostPlan) -> RenderableType:

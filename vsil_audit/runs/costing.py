@@ -1,24 +1,23 @@
 """What a scan would ask, before anything is spent: the run's own detectors over the run's own subjects, rehearsed.
 
-Every question is made as the scan will make it, so that calls are counted, not guessed; kept answers, and where there is
-none typical ones, stand in for the models', so that follow-ups (a judge of the response) are counted too. What cannot
-be foreseen are retries, repair turns, and what an endpoint will not take. Tokens are expected from kept answers of the
-same kind where there are any (`gateway.token_scale`).
+Every question is made as the scan will make it, so that calls are counted, not guessed; kept answers, and where there
+is none typical ones, stand in for the models', so that follow-ups (a judge of the response) are counted too. What
+cannot be foreseen are retries, repair turns, and what an endpoint will not take. Tokens are expected from kept answers
+of the same kind where there are any (`gateway.token_scale`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
 from vsil_audit.detectors.chat import AskContext, ChatDetector, Part, Question, Subject
 from vsil_audit.errors import ConfigurationError, MissingDependencyError
-from vsil_audit.gateway import Answer, CallFailure, Finish, Gateway, GatewayThread, Price, Reply, Request
+from vsil_audit.gateway import Answer, CallFailure, Finish, Gateway, GatewayThread, Reply, Request
 from vsil_audit.gateway.cache import AnswerCache
 from vsil_audit.gateway.cache_key import KeyWriter, digest
 from vsil_audit.gateway.completion import read_answer
@@ -28,87 +27,27 @@ from vsil_audit.gateway.prices import FREE
 from vsil_audit.gateway.provider import AttemptError
 from vsil_audit.gateway.token_scale import TokenScale
 from vsil_audit.pair import Json
+from vsil_audit.runs.cost_plan import CostPlan, ModelCost
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.subjects import Subjects
 
 
-@dataclass(slots=True)
-class ModelCost:
-    """One model in one detector. `calls`: those to be paid for; `cached`: answers that are kept already, or asked twice
-    in the run. Tokens and seconds are expected values, `most_output_tokens` the bound that `max_tokens` sets. `learnt`:
-    calls whose tokens rest on kept answers of their kind; the others are guesses."""
-
-    detector: str
-    model: str
-    price: Price | None
-    calls: int = 0
-    cached: int = 0
-    learnt: int = 0
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
-    most_output_tokens: float = 0.0
-    call_seconds: float = 0.0
-    timed: int = 0
-
-    @property
-    def cost(self) -> float | None:
-        """US dollars expected; None where the price is not known."""
-        return self.price.cost(round(self.input_tokens), round(self.output_tokens)) if self.price else None
-
-    @property
-    def most_cost(self) -> float | None:
-        """US dollars if every answer were as long as `max_tokens` lets it be."""
-        return self.price.cost(round(self.input_tokens), round(self.most_output_tokens)) if self.price else None
-
-    def seconds(self, concurrency: int) -> float | None:
-        """Wall time with so many calls in flight; None where nothing is known of its speed."""
-        if not self.calls:
-            return 0.0
-        return self.call_seconds / self.timed * self.calls / concurrency if self.timed else None
-
-
-@dataclass(slots=True)
-class CostPlan:
-    """What a scan would ask and spend. `subjects`: pairs of the set, of the control, and canaries, by part."""
-
-    rows: list[ModelCost] = field(default_factory=list)
-    subjects: dict[str, int] = field(default_factory=dict)
-    concurrency: int = 1
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def calls(self) -> int:
-        return sum(row.calls for row in self.rows)
-
-    @property
-    def costs_money(self) -> bool:
-        """Whether anything in it is billed, or may be."""
-        return any(row.calls and (row.price is None or row.price is not FREE) for row in self.rows)
-
-    @property
-    def cost(self) -> float | None:
-        return _total(row.cost for row in self.rows if row.calls)
-
-    @property
-    def most_cost(self) -> float | None:
-        return _total(row.most_cost for row in self.rows if row.calls)
-
-    @property
-    def seconds(self) -> float | None:
-        """Detectors run one after the other; within one, the slowest model decides."""
-        by_detector = itertools.groupby(self.rows, key=lambda row: row.detector)
-        slowest = [[row.seconds(self.concurrency) for row in rows] for _, rows in by_detector]
-        return _total(_longest(times) for times in slowest)
-
-
-def cost_of(plan: ScanPlan, folder: RunFolder, progress: Progress, pilot: int = 0) -> CostPlan:
+def cost_of(
+    plan: ScanPlan,
+    folder: RunFolder,
+    progress: Progress,
+    pilot: int = 0,
+    seen: dict[str, set[bytes]] | None = None,
+) -> CostPlan:
     """Rehearse the plan's chat detectors over a folder whose pairs have been read.
 
     `pilot`: so many pairs are really asked about first (their answers are kept for the scan), so that tokens are
-    learnt, not guessed. Raises what `ask_models` raises for those.
+    learnt, not guessed. `seen`: by model, the keys of questions that are counted already; filled. Raises what
+    `ask_models` raises for a pilot.
     """
+    seen = {} if seen is None else seen
     settings, subjects = plan.options.gateway, Subjects(plan, folder)
     costs = CostPlan(concurrency=settings.limits.max_concurrency)
     rehearsals = [_Rehearsal(plan, folder, subjects, detector) for detector in plan.chat_detectors]
@@ -118,7 +57,7 @@ def cost_of(plan: ScanPlan, folder: RunFolder, progress: Progress, pilot: int = 
             for rehearsal in rehearsals:
                 progress.stage(f"Asking for {rehearsal.name} about a few pairs", None, "pairs")
                 rehearsal.pilot(pilot, thread, cache, meter)
-        counters = {model: _Counter(model, plan, cache) for model in _models(plan)}
+        counters = {model: _Counter(model, plan, cache, seen.setdefault(model, set())) for model in _models(plan)}
         costs.notes += [counter.note for counter in counters.values() if counter.note]
         for rehearsal in rehearsals:
             progress.stage(f"Rehearsing {rehearsal.name}", rehearsal.total, "subjects")
@@ -209,9 +148,9 @@ _ANYBODY = KeyWriter(_Nobody())
 class _Counter:
     """What is known of a model before it is asked: its price, its kept answers, how long they were."""
 
-    def __init__(self, model: str, plan: ScanPlan, cache: AnswerCache) -> None:
+    def __init__(self, model: str, plan: ScanPlan, cache: AnswerCache, seen: set[bytes]) -> None:
         self.note = ""
-        self.seen: set[bytes] = set()
+        self.seen = seen
         self.keys = _ANYBODY
         self.scale, self.price = TokenScale(), None
         self._cache, self._provider = cache, ""
@@ -273,12 +212,3 @@ def _told_apart(typical_answer: str, key: bytes) -> str:
         return typical_answer
     mark = key.hex()[:8]
     return f"{typical_answer[: -len(mark)]}{mark}" if len(typical_answer) > len(mark) else typical_answer
-
-
-def _total(values: Iterable[float | None]) -> float | None:
-    found = list(values)
-    return None if any(value is None for value in found) else sum(value for value in found if value is not None)
-
-
-def _longest(values: Sequence[float | None]) -> float | None:
-    return None if any(value is None for value in values) else max((v for v in values if v is not None), default=0.0)
