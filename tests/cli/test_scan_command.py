@@ -83,7 +83,7 @@ def test_another_configuration_in_the_folder_is_refused_and_named(
 ) -> None:
     said = vsil_audit("scan", gnomes, "--text-column", "question", "-o", "run", "--limit", "3")
     assert said.code == 2
-    assert "limit was None, is now 3" in said.err
+    assert "limit was none, is now 3" in said.err
 
 
 def test_a_replaced_image_starts_the_scan_anew(vsil_audit: Command, gnomes: Path, scanned: Path) -> None:
