@@ -88,6 +88,11 @@ def key_variables(provider: str) -> tuple[str, ...]:
     return _KNOWN[provider].key_variables
 
 
+def needs_key(provider: str) -> bool:
+    """Whether that provider answers nobody without a key."""
+    return _KNOWN[provider].needs_key
+
+
 def endpoint(model: str, base_url: str | None = None, environment: Mapping[str, str] | None = None) -> Endpoint:
     """The endpoint that a model string names; `base_url` puts another in its place.
 
