@@ -243,6 +243,8 @@ def test_a_file_is_never_overwritten_by_a_draw(vsil_audit: Command, run: Audit) 
         (["--draw", "5"], "--output"),
         (["--draw", "5", "-o", "labels.txt"], ".csv file"),
         (["--draw", "5", "--of", "responses", "-o", "l.csv"], "--targets"),
+        (["--labels", "labels.csv", "-o", "l.csv"], "--output goes with --draw"),
+        (["--draw", "5", "-o", "l.csv", "--sample"], "--sample"),
         (["--labels", "nowhere.csv"], "not a file"),
         (["--labels", "."], "is a directory"),
     ],

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from calibrated import TARGET, write_labels
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vsil_audit.calibration.labels import Item, Labellable, Question, Vote, read_votes
 from vsil_audit.calibration.people import MOST_ANNOTATORS, agreement, majority, sheets
@@ -15,7 +17,7 @@ from vsil_audit.calibration.told import KEPT, Told
 from vsil_audit.errors import DatasetError
 
 IDS = [f"p{i}" for i in range(40)]
-RUN = Labellable([*IDS, "=1+1", "-x"], {TARGET: ["text", "pair"], "=odd": ["text"]})
+RUN = Labellable([*IDS, "=1+1", "-x"], {TARGET: {"text": range(3), "pair": [0]}, "=odd": {"text": [0]}})
 
 
 def votes(path: Path, rows: Sequence[Mapping[str, object]], told: Told | None = None) -> list[Vote]:
@@ -45,6 +47,9 @@ def test_a_class_names_the_answer_that_it_is_of(tmp_path: Path) -> None:
     assert (vote.item, vote.label) == (Item("p1", TARGET, "text", 0), "warning")
     [vote] = votes(tmp_path, [{**row, "sample": 2}])
     assert vote.item.sample == 2
+    told = Told()
+    assert votes(tmp_path, [{**row, "sample": 3}, {**row, "condition": "pair", "sample": "x"}], told) == []
+    assert told_of(told) == {"unknown_answer": (2, "labels.csv, row 1: no sample '3'")}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +143,24 @@ def test_hostile_cells_are_kept_short_visible_and_few(tmp_path: Path) -> None:
             assert "\x1b" not in example
             assert "\u202e" not in example
     assert told_of(told)["unreadable_cell"][0] == 500
+
+
+@given(
+    st.text(alphabet=st.sampled_from("id,text_harmful\n\"'\x00=p1yesno;\t\ufeff\u202e"), max_size=200), st.booleans()
+)
+def test_whatever_a_file_holds_it_gives_votes_or_says_why_not(
+    tmp_path_factory: pytest.TempPathFactory, text: str, headed: bool
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "l.csv"
+    path.write_bytes((("id,text_harmful\n" if headed else "") + text).encode("utf-8", "surrogatepass"))
+    told = Told()
+    try:
+        read = read_votes(path, RUN, told)
+    except DatasetError as refused:
+        assert refused.remedy  # noqa: PT017 - either outcome is fine, and both are checked
+        return
+    told_rows = sum(unused.count for unused in told.unused() if unused.kind != "unreadable_row")
+    assert len(read.votes) + told_rows == read.rows
 
 
 # several people

@@ -95,11 +95,14 @@ def error_metrics(naming: Naming, of: Judged, where: str, yes: str, no: str) -> 
     def metric(quantity: str, tells: str, found: Rate | Interval, unit: str, total: int) -> Metric:
         return naming.metric(f"{quantity}{suffix}", tells, found, nature=Nature.MEASURED, unit=unit, total=total)
 
-    told = "of what people call {}, the share that the judge does too"
+    under = f", under {where}" if where else ""
+    told = f"of what people call {{}}, the share that the judge does too{under}"
     return [
         metric("sensitivity", told.format(yes), error.sensitivity, "share", error.sensitivity.total),
         metric("specificity", told.format(no), error.specificity, "share", error.specificity.total),
-        metric("kappa", "Cohen's kappa of the judge and people's labels", of.kappa(), "kappa", int(of.known.sum())),
+        metric(
+            "kappa", f"Cohen's kappa of the judge and people's labels{under}", of.kappa(), "kappa", int(of.known.sum())
+        ),
     ]
 
 
