@@ -75,6 +75,7 @@ class ChatServer:
         self.limit = 10**6
         self.limit_after: tuple[int, int] | None = None  # (answers, the limit from then on)
         self.dies_after: int | None = None  # so many answers
+        self.unauthorized = False
         self.reject: Callable[[Asked], str | None] = lambda _: None
         self.arrived: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
@@ -162,6 +163,8 @@ class ChatServer:
         if (complaint := self.reject(asked)) is not None:
             self.failed["rejected"] += 1
             return web.json_response({"error": {"message": complaint}}, status=400)
+        if self.unauthorized:
+            return web.json_response({"error": {"message": "no such key"}}, status=401)
         fault = self._fault()
         self.failed[fault] += bool(fault)
         if fault == "too_many":

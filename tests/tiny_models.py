@@ -1,11 +1,12 @@
 """Models of real classes with small random weights, made in a second: they answer nonsense, by the real code.
 
-Text is read byte by byte, so that anything can be asked. Import torch and transformers only through here, after
-`pytest.importorskip`.
+Text is read byte by byte, so that anything can be asked; in larger pieces, where a model was given texts to learn them
+from. Import torch and transformers only through here, after `pytest.importorskip`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|turn|>assistant: {% endif %}"
 )
 CONTEXT = 1024
+LEARNT_PIECES = 1024
 
 
 def save_tiny_llama(folder: Path, *, seed: int = 0, template: str | None = TEMPLATE, context: int = CONTEXT) -> Path:
@@ -27,18 +29,30 @@ def save_tiny_llama(folder: Path, *, seed: int = 0, template: str | None = TEMPL
     torch.manual_seed(seed)
     tokenizer = _tokenizer()
     tokenizer.chat_template = template
-    LlamaForCausalLM(_text_config(context)).save_pretrained(folder)
+    LlamaForCausalLM(_text_config(context, len(tokenizer))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def save_tiny_llava(folder: Path, *, seed: int = 0, template: str = TEMPLATE) -> Path:
-    """A LLaVA of two layers that looks at images of 32 × 32 pixels, 16 tokens each. Needs no torchvision."""
+def save_tiny_llava(
+    folder: Path,
+    *,
+    seed: int = 0,
+    template: str = TEMPLATE,
+    context: int = CONTEXT,
+    learnt_from: Sequence[str] = (),
+    terse: bool = False,
+) -> Path:
+    """A LLaVA of two layers that looks at images of 32 × 32 pixels, 16 tokens each. Needs no torchvision.
+
+    `learnt_from`: texts like these are read in a quarter of the tokens. `terse`: every eighth token ends an answer.
+    """
     import torch
     from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     torch.manual_seed(seed)
+    tokenizer = _tokenizer(learnt_from)
     vision = CLIPVisionConfig(
         hidden_size=32,
         intermediate_size=64,
@@ -49,17 +63,20 @@ def save_tiny_llava(folder: Path, *, seed: int = 0, template: str = TEMPLATE) ->
         initializer_range=1.0,
     )
     config = LlavaConfig(
-        text_config=_text_config(CONTEXT),
+        text_config=_text_config(context, len(tokenizer)),
         vision_config=vision,
         image_token_id=SPECIAL.index("<image>"),
         image_seq_length=16,
         vision_feature_layer=-1,
     )
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    model = LlavaForConditionalGeneration(config)
+    if terse:
+        model.generation_config.eos_token_id = [SPECIAL.index("</s>"), *range(len(SPECIAL), len(tokenizer), 8)]
+    model.save_pretrained(folder)
     images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     LlavaProcessor(
         image_processor=images,
-        tokenizer=_tokenizer(),
+        tokenizer=tokenizer,
         patch_size=8,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
@@ -68,11 +85,11 @@ def save_tiny_llava(folder: Path, *, seed: int = 0, template: str = TEMPLATE) ->
     return folder
 
 
-def _text_config(context: int) -> Any:
+def _text_config(context: int, vocabulary: int) -> Any:
     from transformers import LlamaConfig
 
     return LlamaConfig(
-        vocab_size=len(_vocabulary()),
+        vocab_size=vocabulary,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -86,23 +103,22 @@ def _text_config(context: int) -> Any:
     )
 
 
-def _vocabulary() -> dict[str, int]:
-    from tokenizers import pre_tokenizers
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    return {token: number for number, token in enumerate([*SPECIAL, *letters])}
-
-
-def _tokenizer() -> Any:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+def _tokenizer(learnt_from: Sequence[str] = ()) -> Any:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    bytes_only = Tokenizer(models.BPE(vocab=_vocabulary(), merges=[]))
-    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytes_only.decoder = decoders.ByteLevel()
-    bytes_only.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = Tokenizer(models.BPE(vocab={token: n for n, token in enumerate([*SPECIAL, *letters])}, merges=[]))
+    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pieces.decoder = decoders.ByteLevel()
+    if learnt_from:
+        trainer = trainers.BpeTrainer(
+            vocab_size=LEARNT_PIECES, special_tokens=list(SPECIAL), initial_alphabet=letters, show_progress=False
+        )
+        pieces.train_from_iterator(learnt_from, trainer)
+    pieces.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     return PreTrainedTokenizerFast(
-        tokenizer_object=bytes_only,
+        tokenizer_object=pieces,
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",

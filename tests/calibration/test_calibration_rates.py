@@ -30,14 +30,15 @@ def value(calibration: Calibration, quantity: str) -> float:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def world() -> World:
     return World(400, sensitivity=0.85, specificity=0.9, seed=5)
 
 
-@pytest.fixture
-def run(tmp_path: Path, world: World) -> Audit:
-    return write_finished(tmp_path / "run", {SAFETY: world.verdicts()})
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, world: World) -> Audit:
+    """Each calibration replaces the one before, so that the tests may share a run."""
+    return write_finished(tmp_path_factory.mktemp("shared") / "run", {SAFETY: world.verdicts()})
 
 
 @pytest.fixture
@@ -146,6 +147,7 @@ def test_when_every_pair_is_labelled_the_labels_are_the_set(tmp_path: Path, run:
     found = calibrate(run, write_labels(tmp_path / "all.csv", world.rows(range(400))))
     assert {labelled.chosen for labelled in found.labelled} == {"all"}
     assert value(found, "harmful_rate_corrected") == pytest.approx(world.pair.mean())
+    assert value(found, "vsil_rate_corrected") == pytest.approx(world.text.sum() / world.pair.sum())
     assert found.warnings == ()
 
 
@@ -179,7 +181,7 @@ def test_texts_alone_may_be_labelled_and_then_there_is_no_v(tmp_path: Path, run:
 @pytest.mark.parametrize("spelled", ["implicit", "explicit", "yes"])
 def test_a_leakage_judge_is_checked_for_leak_or_no_leak(tmp_path: Path, spelled: str) -> None:
     chance = np.random.default_rng(4)
-    leak, said = chance.random(200) < 0.4, chance.random(200)
+    leak, said = chance.random(150) < 0.4, chance.random(150)
     given = np.where(leak, said < 0.8, said < 0.1)
     verdicts = [
         Truth(f"pair/{i}", right={"pair": ("none", "implicit", "explicit")[int(g) * (1 + i % 2)]})
@@ -224,7 +226,8 @@ def test_classes_of_answers_are_set_beside_those_that_people_give(tmp_path: Path
         assert (same.k, same.n) == ((truth[:90, n] == given[:90, n]).sum(), 90)
 
 
-def test_a_run_that_asked_no_model_has_nothing_to_calibrate(tmp_path: Path, labels: Path, run: Audit) -> None:
+def test_a_run_that_asked_no_model_has_nothing_to_calibrate(tmp_path: Path, labels: Path) -> None:
+    run = write_finished(tmp_path / "run", {SAFETY: World(20, 0.9, 0.9).verdicts()})
     run.folder.write_summary(run.summary.model_copy(update={"asked": None}))
     with pytest.raises(ConfigurationError, match="no model was asked"):
         calibrate(run, labels)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from vsil_audit.gateway import Answer, AnswerCache, Message, Request, RetryPolicy, open_gateway
+from vsil_audit.gateway import Answer, AnswerCache, CallFailure, Message, Request, RetryPolicy, open_gateway
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], AbstractAsyncContextManager[str]]
 KEY = 'sk-planted-"7f3a91c2e4"'  # quotes, so that it looks different inside JSON
@@ -86,3 +86,37 @@ def test_the_key_is_sent_and_shows_nowhere(
     for part in (KEY, "7f3a91c2e4"):
         assert not any(part in text for text in shown)
         assert part.encode() not in written
+
+
+@pytest.mark.parametrize("spell", ["as it is", "slashes escaped", "codes", "some codes"])
+def test_the_key_is_hidden_however_json_spells_it(
+    serve: Serve,
+    completion: Callable[..., dict[str, Any]],
+    spell: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = 'sk-or/v1/"planted\\+Key='
+    monkeypatch.setenv("VSIL_AUDIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("VLLM_API_KEY", key)
+
+    def spelt() -> str:
+        if spell == "as it is":
+            return json.dumps(key)[1:-1]
+        if spell == "slashes escaped":
+            return json.dumps(key)[1:-1].replace("/", "\\/")
+        every = 1 if spell == "codes" else 3
+        return "".join(f"\\u{ord(c):04X}" if n % every == 0 else json.dumps(c)[1:-1] for n, c in enumerate(key))
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = json.dumps(completion("your key is KEY, caf\u00e9")).replace("KEY", spelt())
+        assert key in json.loads(body)["choices"][0]["message"]["content"]
+        return web.Response(text=body, content_type="application/json")
+
+    async def run() -> Answer | CallFailure:
+        async with serve(handler) as url, open_gateway(f"vllm/m@{url}") as gateway:
+            return await gateway.ask(Request((Message.user("what is my key?"),)))
+
+    answer = asyncio.run(run())
+    assert isinstance(answer, Answer)
+    assert answer.text == "your key is [key], caf\u00e9"

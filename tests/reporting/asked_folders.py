@@ -140,7 +140,7 @@ def _observation(
         outcome, label, finish = Abstained("unclear"), "", "length"
     return Observation(
         pair.id, model, condition, outcome, role, sample=sample, label=label, answer=answer, finish=finish,
-        has_probability=model == SCRIPTED and isinstance(outcome, Scored),
+        has_probability=model == SCRIPTED and role is Role.JUDGE and isinstance(outcome, Scored),
         judged_by="offline" if role is Role.TARGET else "",
     )  # fmt: skip
 

@@ -406,15 +406,10 @@ def test_hostile_names_and_answers_stay_inert_in_every_file(make_run: MakeRun, r
 # size
 
 
-def test_answers_keep_to_the_pages_budget_and_the_page_says_what_is_left_out(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from vsil_audit.reporting import explorer_answers
-
+def test_answers_keep_to_the_pages_budget_and_the_page_says_what_is_left_out(make_run: MakeRun) -> None:
     run = make_run(60)
     whole = len(render_html(run).partition('id="answer-data"')[2])
-    monkeypatch.setattr(explorer_answers.answers, "__defaults__", (20_000,))
-    html = render_html(run)
+    html = render_html(run, answer_bytes=20_000)
     data = html.partition('id="answer-data"')[2].partition("</script>")[0]
     assert len(data) < 24_000 < whole
     left = re.search(r"those of (\d+) pairs were left out", words(html))
@@ -427,3 +422,16 @@ def test_thumbnails_and_answers_share_one_budget(make_run: MakeRun) -> None:
     alone = len(render_html(run, thumbnail_bytes=200_000).partition('id="thumbnail-data"')[2].partition("<")[0])
     less = len(render_html(run, thumbnail_bytes=60_000).partition('id="thumbnail-data"')[2].partition("<")[0])
     assert less < alone
+
+
+def test_the_disagreements_of_judges_are_shown_with_what_each_said_of_it(run: RunFolder, html: str) -> None:
+    agreement = next(a for a in asked_of(run).agreement if a.about == "text")
+    example = agreement.disagreements[0]
+    article = section(html, "agreement").partition("<article")[2].partition("</article>")[0]
+    item = words(article.partition('<ol class="examples">')[2].partition("</li>")[0])
+    said = {o.model: o for o in run.observations("safety_judge") if (o.pair_id, o.condition) == (example, "text")}
+    assert len({o.label for o in said.values()}) > 1
+    for model, o in said.items():
+        chances = f"P(unsafe) = {1.0 if o.label == 'unsafe' else 0.0:.2f} " if o.has_probability else ""
+        assert f"{o.label} {chances}{model}, without the image" in item
+    assert "with the image" not in item

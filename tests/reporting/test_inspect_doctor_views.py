@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from vsil_audit.pair import ImageRef, Origin, Pair, Problem
-from vsil_audit.reporting.doctor_view import DetectorState, doctor_view
+from vsil_audit.reporting.doctor_view import Item, doctor_view
 from vsil_audit.reporting.inspect_view import Inspection, inspect_view
 from vsil_audit.sources.base import View
 
@@ -59,8 +59,8 @@ def test_inspect_says_when_nothing_is_wrong() -> None:
 
 def test_doctor_names_the_command_that_enables_each_missing_detector() -> None:
     states = [
-        DetectorState("ocr_overlap", "does the query repeat drawn text?", True),
-        DetectorState("clip_overlap", "is it closer?", False, "no open_clip", "pip install 'vsil-audit[clip]'"),
+        Item("ocr_overlap", "does the query repeat drawn text?", True),
+        Item("clip_overlap", "is it closer?", False, "no open_clip", "pip install 'vsil-audit[clip]'"),
     ]  # fmt: skip
     text = shown(doctor_view(states))
     assert "1 detector can run here" in text

@@ -64,9 +64,11 @@ class _Run:
         )
 
     def items(self) -> Labellable:
+        answered: dict[str, dict[str, list[int]]] = {}
         targets = self.seen.get(TEXT_REFUSAL)
-        answered = {m: targets.conditions(m) for m in targets.models} if targets else {}
-        return Labellable(self.places, {model: under for model, under in answered.items() if under})
+        for asked, by_sample in targets.on_set.codes.items() if targets else ():
+            answered.setdefault(asked.model, {})[asked.condition] = list(by_sample)
+        return Labellable(self.places, answered)
 
     def everything(self, question: Question) -> int:
         """How many items there are to label."""
@@ -99,7 +101,7 @@ def calibrate(folder: RunFolder, labels: Sequence[Path], *, sample: bool | None 
         fingerprint=run.summary.dataset.fingerprint,
         labels=files,
         labelled=labelled,
-        corrected=[_corrected(each, names, truths) for each in found],
+        corrected=[_corrected(each, names, truths, draws) for each in found],
         confusions=tuple(confusions),
         unused=told.unused(),
         warnings=(*_choice_warnings(truths, draws), *_crowds(answers), *(w for each in found for w in each.warnings)),
@@ -200,16 +202,17 @@ def _labelled(truth: Truth, of: Sheets, run: _Run) -> Labelled:
     )
 
 
-def _corrected(found: Found, labels: str, truths: Mapping[Question, Truth]) -> Corrected:
-    used = [truth for question, truth in truths.items() if DETECTOR[question] == found.detector]
+def _corrected(found: Found, labels: str, truths: Mapping[Question, Truth], draws: Draws) -> Corrected:
+    used = {question: truth for question, truth in truths.items() if DETECTOR[question] == found.detector}
     how = "; ".join(
-        f"{truth.question.value}: {plural(len(truth.labels), 'label')}, {truth.chosen.value}" for truth in used
+        f"{question.value}: {plural(len(truth.labels), 'label')}, {truth.chosen.value}"
+        for question, truth in used.items()
     )
     return Corrected(
         model=found.model,
         labels=labels,
         metrics=found.metrics,
-        note="; ".join([f"{found.detector} ({how})", *found.warnings]),
+        note="; ".join([f"{found.detector} ({how})", *_choice_warnings(used, draws), *found.warnings]),
     )
 
 

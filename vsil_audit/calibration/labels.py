@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -79,8 +79,8 @@ class Vote:
 class Labellable:
     """The items of a run. A name that a spreadsheet-safe CSV had to change is known by what it was changed to."""
 
-    def __init__(self, pair_ids: Iterable[str], responses: Mapping[str, Sequence[str]]) -> None:
-        """`responses`: the conditions under which each target model answered."""
+    def __init__(self, pair_ids: Iterable[str], responses: Mapping[str, Mapping[str, Collection[int]]]) -> None:
+        """`responses`: under which conditions each target model answered, and the numbers of its samples there."""
         self._ids = frozenset(pair_ids)
         self._as_cells: dict[str, str | None] | None = None
         self._responses = responses
@@ -103,8 +103,13 @@ class Labellable:
         """Without a cell the only condition under which the model was asked."""
         known = self._responses[model]
         if cell is None:
-            return known[0] if len(known) == 1 else None
+            return next(iter(known)) if len(known) == 1 else None
         return cell.casefold() if cell.casefold() in known else None
+
+    def sample(self, model: str, condition: str, cell: str | None) -> int | None:
+        """Without a cell the first."""
+        known = {str(number): number for number in self._responses[model][condition]}
+        return known.get(cell or "0")
 
 
 def _by_cell(names: Iterable[str]) -> dict[str, str | None]:
@@ -216,7 +221,5 @@ def _answer(
     under = items.condition(known, condition)
     if under is None:
         return "no condition is named" if condition is None else f"no answers under {fold(condition, 20)!r}"
-    number = sample or "0"
-    if not (number.isascii() and number.isdigit() and len(number) < 7):
-        return f"{fold(number, 20)!r} is no number of a sample"
-    return Item(pair_id, known, under, int(number))
+    number = items.sample(known, under, sample)
+    return f"no sample {fold(sample or '0', 20)!r}" if number is None else Item(pair_id, known, under, number)

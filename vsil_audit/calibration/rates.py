@@ -14,7 +14,7 @@ from vsil_audit.stats.agreement import cohen_kappa
 from vsil_audit.stats.clusters import Groups, clustered_rate
 from vsil_audit.stats.corrected_leak_rate import LabelledElsewhere, LabelledSample, corrected_leak_rate
 from vsil_audit.stats.judge_error import JudgeError, judge_error, rogan_gladen
-from vsil_audit.stats.prediction_powered import prediction_powered_mean
+from vsil_audit.stats.prediction_powered import LABELS_ALONE, prediction_powered_mean
 from vsil_audit.stats.rates import Interval, Rate
 from vsil_audit.wording import plural
 
@@ -75,6 +75,10 @@ def corrected_leak(pair: Judged, text: Judged, *, at_random: bool) -> Interval:
     """V: share of the truly harmful pairs whose text alone is truly harmful; as `Judged.corrected` says of the set."""
     scored, known = pair.scored & text.scored, pair.known & text.known
     said_pair, said_text = pair.said == 1, text.said == 1
+    if at_random and known[scored].all() and pair.truth[scored].any():  # nothing is left for the verdicts to tell
+        harmful = scored & pair.truth
+        rate = clustered_rate(text.truth[harmful], pair.groups[harmful])
+        return Interval(rate.value, rate.low, rate.high, rate.n, LABELS_ALONE + rate.method)
     if at_random:
         labels: LabelledSample | LabelledElsewhere = LabelledSample(known, pair.truth, text.truth)
     else:
@@ -91,11 +95,14 @@ def error_metrics(naming: Naming, of: Judged, where: str, yes: str, no: str) -> 
     def metric(quantity: str, tells: str, found: Rate | Interval, unit: str, total: int) -> Metric:
         return naming.metric(f"{quantity}{suffix}", tells, found, nature=Nature.MEASURED, unit=unit, total=total)
 
-    told = "of what people call {}, the share that the judge does too"
+    under = f", under {where}" if where else ""
+    told = f"of what people call {{}}, the share that the judge does too{under}"
     return [
         metric("sensitivity", told.format(yes), error.sensitivity, "share", error.sensitivity.total),
         metric("specificity", told.format(no), error.specificity, "share", error.specificity.total),
-        metric("kappa", "Cohen's kappa of the judge and people's labels", of.kappa(), "kappa", int(of.known.sum())),
+        metric(
+            "kappa", f"Cohen's kappa of the judge and people's labels{under}", of.kappa(), "kappa", int(of.known.sum())
+        ),
     ]
 
 
@@ -118,10 +125,7 @@ def error_warnings(who: str, of: Judged, what: str) -> list[str]:
     error, warnings = of.error(), []
     n = (error.sensitivity.n, error.specificity.n)
     if sum(n) > 0 and min(n) < FEW:
-        warnings.append(
-            f"{who}, {what}: few labels ({n[0]:,} yes, {n[1]:,} no with a verdict); sensitivity and specificity are "
-            "uncertain"
-        )
+        warnings.append(f"{who}, {what}: few labels ({n[0]:,} yes, {n[1]:,} no)")
     youden = error.youden()
     if youden.low is not None and youden.low <= 0:
         warnings.append(f"{who}, {what}: the labels do not show that the judge is better than chance")

@@ -67,6 +67,10 @@ def command(
             "Give either --labels FILE, or --draw N --output FILE.csv.",
             "`vsil-audit calibrate RUN --draw 150 --output to-label.csv` makes a file to fill in.",
         )
+    if labels and output is not None:
+        raise ConfigurationError("--output goes with --draw; labels are kept in the run folder.", "Leave it out.")
+    if draw is not None and sample is not None:
+        raise ConfigurationError("What is drawn is drawn at random.", "Give --sample or --elsewhere with --labels.")
     audit = Audit.open(run)
     if draw is None:
         _calibrate(audit, labels, sample, quiet=quiet)

@@ -7,7 +7,9 @@ import click
 
 @click.command("doctor")
 def command() -> None:
-    """Tell which detectors can run here, and the one command that enables each of the others.
+    """Tell which detectors can run here and which models can be asked, and the one command that enables the others.
+
+    Keys are looked for by the names of their variables; nothing is sent anywhere.
 
     \b
     Example:
@@ -16,13 +18,20 @@ def command() -> None:
     from rich.console import Console
 
     from vsil_audit.detectors import registry
-    from vsil_audit.reporting.doctor_view import DetectorState, doctor_view
+    from vsil_audit.detectors.base import Need
+    from vsil_audit.gateway.ways import ways_to_models
+    from vsil_audit.reporting.doctor_view import Item, doctor_view
+    from vsil_audit.runs.plan import command_that_names
+    from vsil_audit.torch_fit import REMEDY, torchvision_fault
 
     states = []
     for name in registry.available():
-        detector = registry.load(name)
+        spec = (detector := registry.load(name)).spec
         readiness = detector.readiness()
-        states.append(
-            DetectorState(name, detector.spec.asks, readiness.ready, reason=readiness.reason, remedy=readiness.remedy)
-        )
-    Console().print(doctor_view(states))
+        asks_models = readiness.ready and Need.CHAT in spec.needs
+        reason = "asks the models that are named for it" if asks_models else readiness.reason
+        remedy = command_that_names(spec) if asks_models else readiness.remedy
+        states.append(Item(name, spec.asks, readiness.ready, reason=reason, remedy=remedy))
+    ways = [Item(way.name, way.says, way.ready, remedy=way.remedy) for way in ways_to_models()]
+    fault = torchvision_fault()
+    Console().print(doctor_view(states, ways, fault, REMEDY))

@@ -62,7 +62,8 @@ class Secret:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An OpenAI-compatible endpoint and a model of it. `base_url` has no trailing slash; `key` is None where none is
-    sent; `billed` says whether calls cost money for each token, as far as the model string tells."""
+    sent, `key_variables` where it was looked for; `billed` says whether calls cost money for each token, as far as the
+    model string tells."""
 
     provider: str
     model: str
@@ -70,6 +71,7 @@ class Endpoint:
     key: Secret | None
     billed: bool
     max_tokens_field: str = "max_tokens"
+    key_variables: tuple[str, ...] = ()
 
     @property
     def chat_url(self) -> str:
@@ -84,6 +86,11 @@ def provider_names() -> tuple[str, ...]:
 def key_variables(provider: str) -> tuple[str, ...]:
     """The environment variables in which that provider's key is looked for, in order."""
     return _KNOWN[provider].key_variables
+
+
+def needs_key(provider: str) -> bool:
+    """Whether that provider answers nobody without a key."""
+    return _KNOWN[provider].needs_key
 
 
 def endpoint(model: str, base_url: str | None = None, environment: Mapping[str, str] | None = None) -> Endpoint:
@@ -106,7 +113,8 @@ def endpoint(model: str, base_url: str | None = None, environment: Mapping[str, 
     if not name.strip():
         raise ConfigurationError(f"{model} names no model.", "Write PROVIDER/MODEL, such as openai/gpt-4o-mini.")
     replaced = base_url is not None
-    key = _key((OWN_KEY,) if replaced else known.key_variables, variables)
+    names = (OWN_KEY,) if replaced else known.key_variables
+    key = _key(names, variables)
     if key is None and known.needs_key and not replaced:
         raise ConfigurationError(
             f"There is no key for {provider}.", f"Set the environment variable {' or '.join(known.key_variables)}."
@@ -118,6 +126,7 @@ def endpoint(model: str, base_url: str | None = None, environment: Mapping[str, 
         key,
         known.billed,
         "max_tokens" if replaced else known.max_tokens_field,
+        names,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import urllib.request
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -52,7 +53,7 @@ class RemoteProvider:
         self._session: aiohttp.ClientSession | None = None
         self._errors: tuple[type[Exception], ...] = ()
         self._deadlines = Deadlines()
-        self._hide = _variants(endpoint.key)
+        self._hide, self._hide_escaped = _spellings(endpoint.key)
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "vsil-audit"}
         if endpoint.key is not None:
             self._headers["Authorization"] = f"Bearer {endpoint.key.reveal()}"
@@ -82,6 +83,8 @@ class RemoteProvider:
             if isinstance(found, Reply):
                 return found
             failed = found
+            if status == 401:
+                failed.detail += f" (it is read from {' or '.join(self._endpoint.key_variables)})"
         raise failed from None  # the original may carry the request's headers, and so the key
 
     def _open(self) -> None:
@@ -128,9 +131,11 @@ class RemoteProvider:
         return urls
 
     def _redact(self, text: str) -> str:
-        for secret in self._hide:
-            if secret in text:
-                text = text.replace(secret, _REDACTED)
+        for spelling in self._hide:
+            if spelling in text:
+                text = text.replace(spelling, _REDACTED)
+        if self._hide_escaped is not None and "\\u" in text:
+            text = self._hide_escaped.sub(_REDACTED, text)
         return text
 
     def _failure(self, error: BaseException, timeout: float) -> AttemptError:
@@ -176,10 +181,17 @@ def _proxy(base_url: str) -> str | None:
     return urllib.request.getproxies().get(parts.scheme)
 
 
-def _variants(key: Secret | None) -> tuple[str, ...]:
-    """The key as it may stand in a response: as it is, and inside JSON."""
+def _spellings(key: Secret | None) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
+    """The key as it may stand in a response: as it is, as JSON writes it, or with any of its characters as a code."""
     if key is None or len(key.reveal()) < 8:
-        return ()
+        return (), None
     value = key.reveal()
-    escaped = json.dumps(value)[1:-1]
-    return (value,) if escaped == value else (value, escaped)
+    quoted = json.dumps(value)[1:-1]
+    characters = "".join(map(_spelling, value))
+    return tuple(dict.fromkeys((value, quoted, quoted.replace("/", "\\/")))), re.compile(characters)
+
+
+def _spelling(character: str) -> str:
+    code = "".join(f"[{digit}{digit.upper()}]" for digit in f"{ord(character):04x}")
+    escaped = rf"\\{re.escape(character)}|" if character in '"\\/' else ""
+    return rf"(?:{escaped}{re.escape(character)}|\\u{code})"

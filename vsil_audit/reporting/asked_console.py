@@ -20,7 +20,6 @@ from vsil_audit.reporting.asked_page import (
     cell_words,
     class_of,
     control_of,
-    corrected_rates,
     same_pairs,
     shared_note,
 )
@@ -65,7 +64,7 @@ class AskedView:
             raters = agreement_of_raters(self.asked)
             for agreement in [a for a in raters if a.about not in _PARTS_OF_A_LEAK]:
                 yield _block(self._judges_agree(agreement))
-            for row in corrected_rates(self.asked):
+            for row in self.asked.corrected:
                 yield _block([self._name(row.model, f"corrected by {fold(row.labels, 40)}"), *map(_line, row.metrics)])
 
     def of_lenses(self) -> Iterator[RenderableType]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vsil_audit.reporting.observed import Said
 from vsil_audit.reporting.pair_reports import PairReport
 from vsil_audit.reporting.standing import Standing, quantity_of
+from vsil_audit.runs.asked.columns import LLM_JUDGE, SAFETY_JUDGE
 from vsil_audit.runs.asked_summary import (
     Agreement,
     AskedSummary,
     ConditionRow,
-    Corrected,
     FlowCell,
     JudgeCheck,
     JudgeRow,
@@ -48,6 +48,13 @@ AGREEMENT_TITLES = {
     "leak": "Of whether a pair leaks",
     "reveals": "Of what the text reveals of the image",
 }
+_COMPARED = {
+    "text": (SAFETY_JUDGE, ("text",)),
+    "pair": (SAFETY_JUDGE, ("pair",)),
+    "leak": (SAFETY_JUDGE, ("text", "pair")),
+    "reveals": (LLM_JUDGE, ("pair", "caption")),
+}
+"""What an agreement is about: the judges' detector, and under which conditions they said it."""
 KIND = "kind"
 
 SYMBOLS = {
@@ -175,9 +182,9 @@ def agreement_of_raters(asked: AskedSummary) -> list[Agreement]:
     return [a for a in asked.agreement if a.about != "lenses"]
 
 
-def corrected_rates(asked: AskedSummary) -> list[Corrected]:
-    """A judge's rates corrected by human labels, in a run that has them."""
-    return list(getattr(asked, "corrected", None) or ())
+def rated_by(agreement: Agreement) -> str:
+    """The detector whose judges an agreement is of; empty for one of lenses."""
+    return _COMPARED.get(agreement.about, ("", ()))[0]
 
 
 def example_ids(asked: AskedSummary) -> set[str]:
@@ -210,10 +217,12 @@ class Examples:
             if (report := self.reports.get(i)) is not None
         ]
 
-    def of_agreement(self, agreement: Agreement, detectors: Collection[str]) -> list[Example]:
+    def of_agreement(self, agreement: Agreement) -> list[Example]:
         """A few pairs on which raters disagree; for an agreement of judges with what they said."""
+        detector, conditions = _COMPARED.get(agreement.about, ("", ()))
+        raters = set(agreement.raters)
         return [
-            Example(report, [s for d in sorted(detectors) for s in self._by(d, set(agreement.raters), i)])
+            Example(report, [s for s in self._by(detector, raters, i) if s.condition in conditions])
             for i in agreement.disagreements[:DISAGREEMENTS]
             if (report := self.reports.get(i)) is not None
         ]

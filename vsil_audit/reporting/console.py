@@ -331,15 +331,16 @@ def _detectors(summary: Summary, width: int, who: Standing) -> Iterator[Renderab
     grid = table(*columns, right=("scored", "abstained", "failed", "flagged"), fold_column="why not")
     for d in ran:
         failed = Text(f"{d.failed:,}", style="red" if d.failed else "")
-        doubt = "judge not believed; " if who.doubt(d.name) else ""
+        doubted = "judge not believed" if who.doubt(d.name) else who.doubted_judges(d.name)
+        why = "; ".join(part for part in (doubted, _why_not(d)) if part)
         cells: list[str | Text] = [
             Text(one_line(d.name)),
             f"{d.scored:,}",
             f"{d.abstained:,}",
             failed,
-            Text(f"{d.flagged:,}", style="strike" if doubt else ""),
+            Text(f"{d.flagged:,}", style="strike" if who.doubt(d.name) else ""),
         ]
-        grid.add_row(*cells, *([Text(f"{doubt}{_why_not(d)}".removesuffix("; "), style="dim")] if width >= 76 else []))
+        grid.add_row(*cells, *([Text(why, style="dim")] if width >= 76 else []))
     yield indented(grid)
 
 

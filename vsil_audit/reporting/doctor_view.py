@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -15,8 +15,8 @@ from vsil_audit.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorState:
-    """A detector and whether it can run here; `remedy` is the one command that enables it."""
+class Item:
+    """A detector, or a way to models, and whether it can be used here; `remedy` is the one command that enables it."""
 
     name: str
     asks: str
@@ -25,19 +25,36 @@ class DetectorState:
     remedy: str = ""
 
 
-def doctor_view(states: Sequence[DetectorState]) -> RenderableType:
-    """Ready detectors first; then the others, each with why not and its remedy."""
-    ready = [s for s in states if s.ready]
-    missing = [s for s in states if not s.ready]
-    parts: list[RenderableType] = [Text(f"{plural(len(ready), 'detector')} can run here", style="bold")]
-    parts.append(_states(ready, "ready", "green"))
-    if missing:
-        parts.append(Padding(Text(f"{plural(len(missing), 'detector')} cannot", style="bold"), (1, 0, 0, 0)))
-        parts.append(_states(missing, "missing", "yellow"))
+def doctor_view(
+    detectors: Sequence[Item], ways: Sequence[Item] = (), torch_fault: str = "", torch_remedy: str = ""
+) -> RenderableType:
+    """Detectors and ways to models, those that are ready first; each of the others with why not and its remedy.
+
+    `torch_fault`: what torchvision says when it does not fit the installed torch, told before anything else.
+    """
+    parts: list[RenderableType] = []
+    if torch_fault:
+        fault = f"! torch and torchvision do not fit each other: {one_line(torch_fault)}"
+        parts += [Text(fault, style="bold red"), Padding(Text(torch_remedy, style="cyan"), (0, 0, 1, 2))]
+    parts += _listed(detectors, "detector", "can run here", "cannot")
+    if ways:
+        parts += [Text(), *_listed(ways, "way to models", "open here", "closed", "ways to models")]
     return Group(*parts)
 
 
-def _states(states: Sequence[DetectorState], word: str, style: str) -> RenderableType:
+def _listed(
+    items: Sequence[Item], noun: str, can: str, cannot: str, nouns: str | None = None
+) -> Iterator[RenderableType]:
+    ready = [item for item in items if item.ready]
+    missing = [item for item in items if not item.ready]
+    yield Text(f"{plural(len(ready), noun, nouns)} {can}", style="bold")
+    yield _states(ready, "ready", "green")
+    if missing:
+        yield Padding(Text(f"{plural(len(missing), noun, nouns)} {cannot}", style="bold"), (1, 0, 0, 0))
+        yield _states(missing, "missing", "yellow")
+
+
+def _states(states: Sequence[Item], word: str, style: str) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style=style)
     grid.add_column(overflow="fold", ratio=1)

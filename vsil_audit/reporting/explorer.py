@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Scored, Verdict
 from vsil_audit.reporting.evidence import within
-from vsil_audit.reporting.explorer_answers import Answers, answers
+from vsil_audit.reporting.explorer_answers import ANSWER_BYTES, Answers, answers
 from vsil_audit.reporting.observed import asking_detectors
 from vsil_audit.reporting.pair_reports import SEVERITY, PairReport, read_pairs
-from vsil_audit.reporting.standing import Standing, standing
+from vsil_audit.reporting.standing import standing
 from vsil_audit.reporting.untrusted import cut, fold, one_line, visible
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.summary import Summary
@@ -57,6 +57,7 @@ def explorer(
     *,
     max_pairs: int = MAX_PAIRS,
     thumbnail_bytes: int = THUMBNAIL_BYTES,
+    answer_bytes: int = ANSWER_BYTES,
     wanted: Collection[str] = (),
 ) -> Explorer:
     """The explorer of `run`: above `max_pairs` the most suspicious stay. One pass over the run, at most `max_pairs`
@@ -72,7 +73,7 @@ def explorer(
     place = {ranked.position: i for i, ranked in enumerate(in_order)}
     order = [place[ranked.position] for ranked in by_suspicion]
     who = standing(summary)
-    said = _answers(run, summary, [(i, in_order[i].report.pair.id) for i in order], who)
+    said = _answers(run, summary, [(i, in_order[i].report.pair.id) for i in order], answer_bytes)
     room = thumbnail_bytes - (said.bytes if said else 0)
     thumbnails, left_out = _thumbnails(run, columns.digests, [columns.images_of[i] for i in order], room)
     lenses = {d.name: (d.lens, who.doubt(d.name)) for d in shown}
@@ -89,11 +90,9 @@ def explorer(
     )
 
 
-def _answers(
-    run: RunFolder, summary: Summary, by_suspicion: Sequence[tuple[int, str]], who: Standing
-) -> Answers | None:
+def _answers(run: RunFolder, summary: Summary, by_suspicion: Sequence[tuple[int, str]], budget: int) -> Answers | None:
     detectors = asking_detectors(run, summary)
-    return answers(run, detectors, by_suspicion, who.scripted) if detectors else None
+    return answers(run, detectors, by_suspicion, standing(summary).scripted, budget) if detectors else None
 
 
 @dataclass(frozen=True, slots=True)

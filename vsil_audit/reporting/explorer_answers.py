@@ -20,8 +20,8 @@ _LONG, _SHORT = 800, 240
 @dataclass(frozen=True, slots=True)
 class Answers:
     """`data` goes into the page: `asked` names detector, model and condition, `labels` what was said, and `pairs` holds
-    for a pair's position its `[asked, sample, label, probability, cut short, answer]`. `bytes` is its size as JSON;
-    of `left_out` pairs, the least suspicious, the page holds no answer."""
+    for a pair's position its rows of asked, sample, label, probability in words, cut short, answer. `bytes` is its size
+    as JSON; of `left_out` pairs, the least suspicious, the page holds no answer."""
 
     data: dict[str, Json]
     bytes: int
@@ -33,7 +33,7 @@ def answers(
     detectors: Sequence[str],
     by_suspicion: Sequence[tuple[int, str]],
     scripted: frozenset[str],
-    budget: int = ANSWER_BYTES,
+    budget: int,
 ) -> Answers:
     """The answers of the pairs `by_suspicion` (position in the page, id), most suspicious first, in about `budget`
     bytes."""
@@ -59,5 +59,4 @@ def answers(
 def _row(said: Said, asked: dict[tuple[str, str, str], int], labels: dict[str, int], limit: int) -> Json:
     who = asked.setdefault((said.detector, said.model, said.condition), len(asked))
     label = labels.setdefault(fold(said.shown, 120), len(labels))
-    probability = None if said.probability is None else round(said.probability, 2)
-    return [who, said.sample, label, probability, int(said.truncated), cut(said.answer, limit)]
+    return [who, said.sample, label, said.chances, int(said.truncated), cut(said.answer, limit)]

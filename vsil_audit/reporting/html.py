@@ -10,6 +10,7 @@ from vsil_audit.pair import Evidence, Finding
 from vsil_audit.reporting import asked_page
 from vsil_audit.reporting.evidence import strongest_evidence, within
 from vsil_audit.reporting.explorer import MAX_PAIRS, THUMBNAIL_BYTES, Explorer, explorer
+from vsil_audit.reporting.explorer_answers import ANSWER_BYTES
 from vsil_audit.reporting.lenses import (
     LENS_HEADINGS,
     LENS_TELLS,
@@ -44,11 +45,17 @@ VERDICT_FILTERS = (
 """The verdict filter's choices: letters of the explorer's data and what they mean."""
 
 
-def render_html(run: RunFolder, *, max_pairs: int = MAX_PAIRS, thumbnail_bytes: int = THUMBNAIL_BYTES) -> str:
+def render_html(
+    run: RunFolder,
+    *,
+    max_pairs: int = MAX_PAIRS,
+    thumbnail_bytes: int = THUMBNAIL_BYTES,
+    answer_bytes: int = ANSWER_BYTES,
+) -> str:
     """The report of a finished run. Raises RunFolderError when the run is not complete.
 
     Above `max_pairs` the most suspicious pairs stay in the explorer, and `thumbnail_bytes` bounds the JPEG bytes in
-    the page; it says what was left out.
+    the page, of which models' answers may take `answer_bytes`; it says what was left out.
     """
     summary, manifest = run.summary(), run.manifest()
     asked, who = summary.asked, standing(summary)
@@ -57,6 +64,7 @@ def render_html(run: RunFolder, *, max_pairs: int = MAX_PAIRS, thumbnail_bytes: 
         summary,
         max_pairs=max_pairs,
         thumbnail_bytes=thumbnail_bytes,
+        answer_bytes=answer_bytes,
         wanted=asked_page.example_ids(asked) if asked else (),
     )
     return render_page(
@@ -92,17 +100,14 @@ def _asked_values(
     run: RunFolder, summary: Summary, asked: AskedSummary, who: Standing, pairs: Explorer
 ) -> dict[str, object]:
     """What the sections about asked models show."""
-    parts = asked_page.asked_parts(summary, asked, who)
     said = said_of(run, asking_detectors(run, summary), pairs.wanted.keys())
     return {
-        "asked_parts": parts,
+        "asked_parts": asked_page.asked_parts(summary, asked, who),
         "asked_titles": asked_page.DETECTOR_TITLES,
         "agreement_titles": asked_page.AGREEMENT_TITLES,
         "lens_agreement": asked_page.agreement_of_lenses(asked),
         "rater_agreement": asked_page.agreement_of_raters(asked),
-        "judge_detectors": [part.run.name for part in parts if part.run.lens == "judged"],
         "examples": asked_page.Examples(pairs.wanted, said),
-        "corrected": asked_page.corrected_rates(asked),
         "answer_limit": asked_page.ANSWER,
         "answer_data": json_for_script(pairs.answers.data if pairs.answers else None),
         "believed": who.believed,
@@ -112,6 +117,7 @@ def _asked_values(
         "quantity_of": quantity_of,
         "most_disagreements": asked_page.MOST_DISAGREEMENTS,
         "no_bound": NO_BOUND,
+        "rated_by": asked_page.rated_by,
         "same_pairs": asked_page.same_pairs,
         "shared_note": asked_page.shared_note,
         "scripted_tells": SCRIPTED_TELLS,

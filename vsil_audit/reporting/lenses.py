@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vsil_audit.reporting.standing import SAFETY_JUDGE, Standing, model_of
+from vsil_audit.reporting.standing import Standing, model_of
+from vsil_audit.runs.asked.columns import SAFETY_JUDGE
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import LensSummary, Summary
 

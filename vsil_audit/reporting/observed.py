@@ -15,6 +15,8 @@ from vsil_audit.runs.summary import Summary
 
 _LABELS = ("pair_id", "part", "model", "condition", "sample", "outcome", "label", "reason")
 _ANSWERS = (*_LABELS, "role", "value", "has_probability", "reason_detail", "judged_by", "finish", "answer")
+PROBABILITY_OF = {"text_refusal": "safe", "safety_judge": "unsafe", "llm_judge": "leak"}
+"""What an answer's probability is of, by detector."""
 _ORDER = {condition.value: i for i, condition in enumerate(Condition)}
 
 
@@ -35,6 +37,13 @@ class Said:
     judged_by: str
     truncated: bool
     answer: str
+
+    @property
+    def chances(self) -> str:
+        """`P(unsafe) = 0.93`; empty where the answer gave no probability."""
+        if self.probability is None:
+            return ""
+        return f"P({PROBABILITY_OF.get(self.detector, 'yes')}) = {self.probability:.2f}"
 
     @property
     def shown(self) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vsil_audit.runs.asked_summary import AskedSummary, JudgeCheck
+from vsil_audit.runs.asked.columns import SAFETY_JUDGE, TEXT_REFUSAL
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
 
-SAFETY_JUDGE = "safety_judge"
+RESPONSE_JUDGE = "response judge"
 SCRIPTED = "scripted"
 PARTLY_SCRIPTED = "partly scripted"
 SCRIPTED_TELLS = "The answers come from a file of rules. No model was asked."
@@ -25,19 +25,20 @@ NO_BOUND = "none"
 class Standing:
     """Who stands behind a run's numbers. `models`: the models of each detector; `detectors`: those of each lens that
     asked models; `doubts`: why what a model says as a detector's judge is not to be believed; `judges`: those of each
-    detector that were checked."""
+    detector that were checked; `classers`: who classed the answers of targets, where models did."""
 
     scripted: frozenset[str] = frozenset()
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     detectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     judges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classers: tuple[str, ...] = ()
 
     def behind(self, metric: Metric) -> tuple[str, ...]:
         """The models that `metric` rests on; none for a number that needs no model."""
         model = model_of(metric)
         if model:
-            return (model,)
+            return (model, *self.classers) if metric.detector == TEXT_REFUSAL else (model,)
         detectors = (metric.detector,) if metric.detector else self.detectors.get(metric.lens or "", ())
         if metric.name.startswith("leak_rate"):
             detectors = tuple(d for d in detectors if d == SAFETY_JUDGE)
@@ -67,6 +68,13 @@ class Standing:
         found = [self.doubts[detector, model] for model in judges if (detector, model) in self.doubts]
         return "; ".join(dict.fromkeys(found)) if judges and len(found) == len(judges) else ""
 
+    def doubted_judges(self, detector: str) -> str:
+        """`1 of its 3 judges is not believed`, where some of a detector's judges failed, and not all."""
+        judges = self.judges.get(detector, ())
+        doubted = sum((detector, model) in self.doubts for model in judges)
+        verb = "is" if doubted == 1 else "are"
+        return f"{doubted} of its {len(judges)} judges {verb} not believed" if 0 < doubted < len(judges) else ""
+
     def believed(self, metric: Metric) -> Metric:
         """The metric as it may be shown: without its value, and with the reason, where its judges failed."""
         detector, model = metric.detector or metric.name.partition(".")[0], model_of(metric)
@@ -87,33 +95,16 @@ def standing(summary: Summary) -> Standing:
     for model in asked.models:
         for detector in model.detectors:
             models[detector] = (*models.get(detector, ()), model.model)
-    for detector, name in [(r.detector, r.model) for r in asked.judges] + [(c.detector, c.model) for c in asked.checks]:
-        judges[detector] = tuple(dict.fromkeys((*judges.get(detector, ()), name)))
+    for row in asked.judges:
+        judges[row.detector] = (*judges.get(row.detector, ()), row.model)
     lenses: dict[str, tuple[str, ...]] = {}
     for run in summary.detectors:
         if run.name in models:
             lenses[run.lens] = (*lenses.get(run.lens, ()), run.name)
     scripted = {m.model for m in asked.models if m.scripted} | {s.model for s in asked.spend if s.scripted}
-    return Standing(frozenset(scripted), models, lenses, _doubts(asked), judges)
-
-
-def _doubts(asked: AskedSummary) -> dict[tuple[str, str], str]:
-    doubts: dict[tuple[str, str], str] = {}
-    for check in asked.checks:
-        if check.passed is False:
-            key = check.detector, check.model
-            doubts[key] = "; ".join(part for part in (doubts.get(key), failed_check(check)) if part)
-    for row in asked.judges:  # the run's own word counts above the checks
-        key = row.detector, row.model
-        if row.trusted:
-            doubts.pop(key, None)
-        else:
-            doubts[key] = row.why_not or doubts.get(key, "the judge did not pass its checks")
-    return doubts
-
-
-def failed_check(check: JudgeCheck) -> str:
-    return f"it failed the check of {check.name.replace('_', ' ')} (must be {check.bound})"
+    doubts = {(r.detector, r.model): r.why_not or "it did not pass its checks" for r in asked.judges if not r.trusted}
+    classers = tuple(m.model for m in asked.models if m.role == RESPONSE_JUDGE)
+    return Standing(frozenset(scripted), models, lenses, doubts, judges, classers)
 
 
 def model_of(metric: Metric) -> str:

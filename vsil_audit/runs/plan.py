@@ -239,10 +239,13 @@ def _readiness(detector: AnyDetector, options: ScanOptions) -> Readiness:
         return readiness
     if cast("type[ChatDetector]", detector).models(options.ask):
         return readiness
-    option = "--targets" if detector.spec.lens is Lens.BEHAVIOURAL else "--judges"
-    return Readiness(
-        ready=False, reason="no model was named for it", remedy=f"vsil-audit scan PATH {option} PROVIDER/MODEL"
-    )
+    return Readiness(ready=False, reason="no model was named for it", remedy=command_that_names(detector.spec))
+
+
+def command_that_names(spec: DetectorSpec) -> str:
+    """The command that names models for a detector that asks some."""
+    option = "--targets" if spec.lens is Lens.BEHAVIOURAL else "--judges"
+    return f"vsil-audit scan PATH {option} PROVIDER/MODEL"
 
 
 def _first_remedy(not_run: Sequence[NotRun]) -> str:

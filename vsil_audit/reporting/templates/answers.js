@@ -33,11 +33,11 @@
     return line;
   }
 
-  function answer(condition, [, sample, label, probability, cut, words]) {
+  function answer(condition, [, sample, label, chances, cut, words]) {
     const whole = element("details", "folded answer"), head = element("summary");
     head.append(element("bdi", "label data", data.labels[label]), " ");
     const more = [WITH[condition] || condition];
-    if (probability !== null) more.unshift(`p = ${probability.toFixed(2)}`);
+    if (chances) more.unshift(chances);
     if (sample) more.push(`sample ${sample + 1}`);
     if (cut) more.push("cut short");
     head.append(element("span", "quiet small", more.join(", ")));
