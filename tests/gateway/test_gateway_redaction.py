@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -16,6 +17,8 @@ import pytest
 from aiohttp import web
 
 from vsil_audit.gateway import Answer, AnswerCache, CallFailure, Message, Request, RetryPolicy, open_gateway
+from vsil_audit.gateway.endpoints import endpoint
+from vsil_audit.gateway.remote import RemoteProvider
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], AbstractAsyncContextManager[str]]
 KEY = 'sk-planted-"7f3a91c2e4"'  # quotes, so that it looks different inside JSON
@@ -88,7 +91,7 @@ def test_the_key_is_sent_and_shows_nowhere(
         assert part.encode() not in written
 
 
-@pytest.mark.parametrize("spell", ["as it is", "slashes escaped", "codes", "some codes"])
+@pytest.mark.parametrize("spell", ["as it is", "slashes escaped", "codes", "some codes", "JSON in JSON"])
 def test_the_key_is_hidden_however_json_spells_it(
     serve: Serve,
     completion: Callable[..., dict[str, Any]],
@@ -105,12 +108,14 @@ def test_the_key_is_hidden_however_json_spells_it(
             return json.dumps(key)[1:-1]
         if spell == "slashes escaped":
             return json.dumps(key)[1:-1].replace("/", "\\/")
+        if spell == "JSON in JSON":
+            return json.dumps(json.dumps(json.dumps(key)[1:-1])[1:-1])[1:-1]
         every = 1 if spell == "codes" else 3
         return "".join(f"\\u{ord(c):04X}" if n % every == 0 else json.dumps(c)[1:-1] for n, c in enumerate(key))
 
     async def handler(request: web.Request) -> web.StreamResponse:
         body = json.dumps(completion("your key is KEY, caf\u00e9")).replace("KEY", spelt())
-        assert key in json.loads(body)["choices"][0]["message"]["content"]
+        assert (key in json.loads(body)["choices"][0]["message"]["content"]) is (spell != "JSON in JSON")
         return web.Response(text=body, content_type="application/json")
 
     async def run() -> Answer | CallFailure:
@@ -120,3 +125,10 @@ def test_the_key_is_hidden_however_json_spells_it(
     answer = asyncio.run(run())
     assert isinstance(answer, Answer)
     assert answer.text == "your key is [key], caf\u00e9"
+
+
+def test_a_response_of_nothing_but_escapes_is_searched_in_no_time() -> None:
+    provider = RemoteProvider(endpoint("vllm/m@http://127.0.0.1:9/v1", environment={"VLLM_API_KEY": KEY}))
+    begun = time.monotonic()
+    provider._redact("\\" * 3_000_000 + "u")
+    assert time.monotonic() - begun < 10

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import re
 import urllib.request
 from collections.abc import Mapping
@@ -36,6 +35,7 @@ _MOST_BODY_BYTES = 32 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _LARGE_BODY = 1024 * 1024
 _REDACTED = "[key]"
+_ESCAPED = frozenset('"\\/')  # what JSON may write with a backslash before it; anything may stand as a code
 
 
 class RemoteProvider:
@@ -53,7 +53,8 @@ class RemoteProvider:
         self._session: aiohttp.ClientSession | None = None
         self._errors: tuple[type[Exception], ...] = ()
         self._deadlines = Deadlines()
-        self._hide, self._hide_escaped = _spellings(endpoint.key)
+        self._hide = _spellings(endpoint.key)
+        self._escape = "\\" if endpoint.key and not _ESCAPED.isdisjoint(endpoint.key.reveal()) else "\\u"
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "vsil-audit"}
         if endpoint.key is not None:
             self._headers["Authorization"] = f"Bearer {endpoint.key.reveal()}"
@@ -131,12 +132,11 @@ class RemoteProvider:
         return urls
 
     def _redact(self, text: str) -> str:
-        for spelling in self._hide:
-            if spelling in text:
-                text = text.replace(spelling, _REDACTED)
-        if self._hide_escaped is not None and "\\u" in text:
-            text = self._hide_escaped.sub(_REDACTED, text)
-        return text
+        key = self._endpoint.key
+        if self._hide is None or key is None:
+            return text
+        text = text.replace(key.reveal(), _REDACTED)
+        return self._hide.sub(_REDACTED, text) if self._escape in text else text
 
     def _failure(self, error: BaseException, timeout: float) -> AttemptError:
         """What went wrong on the way, in words that hold neither headers nor keys."""
@@ -181,17 +181,17 @@ def _proxy(base_url: str) -> str | None:
     return urllib.request.getproxies().get(parts.scheme)
 
 
-def _spellings(key: Secret | None) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
-    """The key as it may stand in a response: as it is, as JSON writes it, or with any of its characters as a code."""
+def _spellings(key: Secret | None) -> re.Pattern[str] | None:
+    """The key as it may stand in a response: as it is, or in JSON that may itself stand in JSON."""
     if key is None or len(key.reveal()) < 8:
-        return (), None
-    value = key.reveal()
-    quoted = json.dumps(value)[1:-1]
-    characters = "".join(map(_spelling, value))
-    return tuple(dict.fromkeys((value, quoted, quoted.replace("/", "\\/")))), re.compile(characters)
+        return None
+    return re.compile("".join(map(_spelling, key.reveal())))
 
 
 def _spelling(character: str) -> str:
+    """Bounded, so that no response can make the search long."""
     code = "".join(f"[{digit}{digit.upper()}]" for digit in f"{ord(character):04x}")
-    escaped = rf"\\{re.escape(character)}|" if character in '"\\/' else ""
-    return rf"(?:{escaped}{re.escape(character)}|\\u{code})"
+    if character == "\\":
+        return rf"\\{{1,16}}(?:u{code})?"
+    escapes = r"\\{0,15}" if character in _ESCAPED else ""
+    return rf"(?:{escapes}{re.escape(character)}|\\{{1,15}}u{code})"

@@ -65,7 +65,9 @@ class AskedView:
             for agreement in [a for a in raters if a.about not in _PARTS_OF_A_LEAK]:
                 yield _block(self._judges_agree(agreement))
             for row in self.asked.corrected:
-                yield _block([self._name(row.model, f"corrected by {fold(row.labels, 40)}"), *map(_line, row.metrics)])
+                yield _block(
+                    [self._name(row.model, f"corrected by {fold(row.labels, 40)}"), *map(self._line, row.metrics)]
+                )
 
     def of_lenses(self) -> Iterator[RenderableType]:
         """Where the lenses agree: every two of them in a line."""
@@ -81,12 +83,40 @@ class AskedView:
             doubt = Text("not to be believed, so its rates are not shown: ", style="bold red")
             yield doubt.append(one_line(block.doubt), style="not bold")
         elif block.judge is not None:
-            yield from _judge(block)
+            yield from self._judge(block)
         yield from _checks(block.checks)
         if block.judge is None:
             for row in block.conditions:
-                yield from _condition(row)
+                yield from _condition(row, self.who)
             yield from (_flow(flow) for flow in block.flows if (flow.first, flow.second) == _WITHOUT_AND_WITH)
+
+    def _judge(self, block: AskedModelBlock) -> Iterator[RenderableType]:
+        """A safety judge's R1, R2, V, V*; a leakage judge's rates, kinds and dropped quotes."""
+        metrics = block.judge.metrics if block.judge else []
+        by_quantity = {quantity_of(m, m.detector or ""): m for m in metrics}
+        for quantity in _SHOWN:
+            if quantity in by_quantity:
+                metric = by_quantity[quantity]
+                yield self._line(metric, SYMBOLS.get(quantity, quantity.replace("_", " ")))
+        for words, found in (
+            ("", [(name, m) for name, m in by_quantity.items() if name in ("implicit", "explicit")]),
+            ("kinds: ", [(kind.replace("_", " "), m) for kind, m in block.kinds()]),
+        ):
+            if found:
+                said = ", ".join(
+                    f"{one_line(name)} {number(m).value} {number(m).interval}".rstrip() for name, m in found
+                )
+                yield _under(Text(f"{words}{said}", style="dim"))
+
+    def _line(self, metric: Metric, name: str = "") -> Text:
+        """`V 50.0 % = 18/36 (coverage 100 %) [34.5 %, 65.5 %] judged`, or why there is no value."""
+        line, note = Text(f"{name or one_line(metric.name)} ", style="dim"), one_line(metric.note)
+        if metric.value is None:
+            return line.append(note or number(metric).value, style="not dim")
+        line.append(number(metric).line(), style="not dim")
+        caveat = self.who.caveat(metric)
+        line.append(f" {caveat}" if caveat else "", style="not dim bold yellow")
+        return line.append(f" ({note})", style="dim") if note else line
 
     def _name(self, model: str, note: str) -> Text:
         name = Text(fold(model, _MODEL), style="bold")
@@ -112,36 +142,13 @@ class AskedView:
                 said += f", Krippendorff's alpha of all {alpha.value:.2f} {number(alpha).interval}"
             yield Text(said)
         if agreement.majority is not None:
-            yield _line(agreement.majority.model_copy(update={"note": ""}), "majority of those that can be trusted")
+            yield self._line(
+                agreement.majority.model_copy(update={"note": ""}), "majority of those that can be trusted"
+            )
         if agreement.disagreements:
             more = " or more" if len(agreement.disagreements) == MOST_DISAGREEMENTS else ""
             some = ", ".join(fold(i, 24) for i in agreement.disagreements[:3])
             yield Text(f"they disagree on {plural(len(agreement.disagreements), 'pair')}{more}: {some} …", style="dim")
-
-
-def _line(metric: Metric, name: str = "") -> Text:
-    """`V 50.0 % = 18/36 (coverage 100 %) [34.5 %, 65.5 %] judged`, or why there is no value."""
-    line, note = Text(f"{name or one_line(metric.name)} ", style="dim"), one_line(metric.note)
-    if metric.value is None:
-        return line.append(note or number(metric).value, style="not dim")
-    line.append(number(metric).line(), style="not dim")
-    return line.append(f" ({note})", style="dim") if note else line
-
-
-def _judge(block: AskedModelBlock) -> Iterator[RenderableType]:
-    """A safety judge's R1, R2, V, V*; a leakage judge's rates, kinds and dropped quotes."""
-    metrics = block.judge.metrics if block.judge else []
-    by_quantity = {quantity_of(m, m.detector or ""): m for m in metrics}
-    for quantity in _SHOWN:
-        if quantity in by_quantity:
-            yield _line(by_quantity[quantity], SYMBOLS.get(quantity, quantity.replace("_", " ")))
-    for words, found in (
-        ("", [(name, m) for name, m in by_quantity.items() if name in ("implicit", "explicit")]),
-        ("kinds: ", [(kind.replace("_", " "), m) for kind, m in block.kinds()]),
-    ):
-        if found:
-            said = ", ".join(f"{one_line(name)} {number(m).value} {number(m).interval}".rstrip() for name, m in found)
-            yield _under(Text(f"{words}{said}", style="dim"))
 
 
 def _kappa(cell: AgreementCell) -> Text:
@@ -180,12 +187,13 @@ def _short(metric: Metric) -> str:
     return " ".join(part for part in (parts.value, f"= {parts.counts}" if parts.counts else "", parts.interval) if part)
 
 
-def _condition(row: ConditionRow) -> Iterator[RenderableType]:
+def _condition(row: ConditionRow, who: Standing) -> Iterator[RenderableType]:
     """The row's main rate in full, the others short, and the main rate on the benign control."""
     main = next((m for m in row.metrics if class_of(m, row) == _MAIN), None)
     line = Text(f"{one_line(row.condition)} ", style="bold")
     if main is not None:
         line.append(f"{_MAIN} {number(main).line()}", style="not bold")
+        line.append(f" {who.caveat(main)}" if who.caveat(main) else "", style="bold yellow")
     elif (whole := same_pairs(row)) is not None:
         parts = number(whole)
         line.append(f"n = {whole.n:,} of {whole.total:,} ({parts.coverage}) {parts.nature}", style="not bold")

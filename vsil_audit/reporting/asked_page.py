@@ -73,7 +73,6 @@ class AskedModelBlock:
     judges."""
 
     model: str
-    scripted: bool
     doubt: str
     judge: JudgeRow | None
     checks: list[JudgeCheck]
@@ -143,7 +142,6 @@ def _block(detector: str, model: str, asked: AskedSummary, who: Standing) -> Ask
 
     return AskedModelBlock(
         model=model,
-        scripted=model in who.scripted,
         doubt=who.doubts.get((detector, model), ""),
         judge=next((row for row in asked.judges if mine(row)), None),
         checks=[row for row in asked.checks if mine(row)],
