@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 SECTION = "Asking models"
+option = partial(click.option, cls=OptionIn, section=SECTION)
+"""An option under that heading."""
+
 _CONDITIONS = ("text", "pair", "swapped", "blank")
 _WHOM = ("targets", "judges", "response_judges")
-_HOW = ("conditions", "samples", "judge_samples", "temperature", "max_tokens", "image_side", "control")
+HOW = ("conditions", "samples", "temperature", "max_tokens", "image_side", "control")
 _BUDGET = ("max_cost", "max_calls")
 _LIMITS = ("max_concurrency", "max_rpm", "max_tpm")
 
@@ -31,31 +34,49 @@ def listed(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _conditions(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    names = listed(ctx, param, values)
-    for name in names:
-        if name not in _CONDITIONS:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(_CONDITIONS)}")
-    return names
+def listed_of(choices: Sequence[str]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[str, ...]]:
+    """As `listed`, where each must be one of `choices`."""
+
+    def chosen(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+        names = listed(ctx, param, values)
+        for name in names:
+            if name not in choices:
+                raise click.BadParameter(f"{name!r} is not one of {', '.join(choices)}")
+        return names
+
+    return chosen
 
 
 def asking_options(command: F) -> F:
     """Add the options; `asking` takes them out of the command's arguments again."""
-    option = partial(click.option, cls=OptionIn, section=SECTION)
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
     options = [
-        _names("--targets", "--target", help="Models that answer the queries, e.g. openai/gpt-4o-mini,hf/ORG/NAME."),
-        _names("--judges", "--judge", help="Models that judge the queries; several make a panel."),
-        _names("--response-judges", "--response-judge", help="Models that class the answers. [default: offline rules]"),
+        model_names(
+            "--targets", "--target", help="Models that answer the queries, e.g. openai/gpt-4o-mini,hf/ORG/NAME."
+        ),
+        model_names("--judges", "--judge", help="Models that judge the queries; several make a panel."),
+        model_names(
+            "--response-judges", "--response-judge", help="Models that class the answers. [default: offline rules]"
+        ),
         option(
             "--conditions",
             multiple=True,
-            callback=_conditions,
+            callback=listed_of(_CONDITIONS),
             metavar="NAMES",
             help=f"What targets are shown, of {', '.join(_CONDITIONS)}. [default: text,pair]",
         ),
-        option("--samples", metavar="N", type=click.IntRange(min=1), help="Answers of each target. [default: 1]"),
         option("--judge-samples", metavar="N", type=click.IntRange(min=1), help="Verdicts of each judge. [default: 1]"),
+    ]
+    command = answering_options(command)
+    for add in reversed(options):
+        command = add(command)
+    return command
+
+
+def answering_options(command: F) -> F:
+    """Add those that hold for every model that answers queries, and for every endpoint."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = [
+        option("--samples", metavar="N", type=click.IntRange(min=1), help="Answers of each target. [default: 1]"),
         option("--temperature", metavar="T", type=click.FloatRange(min=0), help="[default: 0; 1 with several samples]"),
         option("--max-tokens", metavar="N", type=click.IntRange(min=1), help="Of an answer. [default: 1024]"),
         option(
@@ -91,19 +112,26 @@ def asking_options(command: F) -> F:
     return command
 
 
-def _names(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's own word
-    return click.option(
-        *names, multiple=True, callback=listed, metavar="MODELS", help=help, cls=OptionIn, section=SECTION
-    )
+def model_names(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's own word
+    """An option that names models, separated by commas or repeated."""
+    return option(*names, multiple=True, callback=listed, metavar="MODELS", help=help)
 
 
 def asking(given: dict[str, Any]) -> tuple[AskOptions, GatewaySettings]:
     """Take the options out of a command's arguments. Raises ConfigurationError where they contradict each other."""
-    from vsil_audit.detectors.chat import AskOptions, Condition
+    from vsil_audit.detectors.chat import AskOptions
+
+    return AskOptions(**taken(given, (*_WHOM, *HOW, "judge_samples"))), gateway_settings(given)
+
+
+def taken(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Those of the options that the user gave, taken out of a command's arguments, as fields of AskOptions. Raises
+    ConfigurationError where they contradict each other."""
+    from vsil_audit.detectors.chat import Condition
     from vsil_audit.errors import ConfigurationError
 
-    taken = {name: given.pop(name) for name in (*_WHOM, *_HOW)}
-    chosen = {name: value for name, value in taken.items() if value not in (None, ())}
+    values = {name: given.pop(name) for name in names}
+    chosen = {name: value for name, value in values.items() if value not in (None, ())}
     if "conditions" in chosen:
         chosen["conditions"] = tuple(Condition(name) for name in chosen["conditions"])
     several = max(chosen.get("samples", 1), chosen.get("judge_samples", 1)) > 1
@@ -113,10 +141,11 @@ def asking(given: dict[str, Any]) -> tuple[AskOptions, GatewaySettings]:
         )
     if several:
         chosen.setdefault("temperature", 1.0)
-    return AskOptions(**chosen), _settings(given)
+    return chosen
 
 
-def _settings(given: dict[str, Any]) -> GatewaySettings:
+def gateway_settings(given: dict[str, Any]) -> GatewaySettings:
+    """Take the options about endpoints and budgets out of a command's arguments."""
     from vsil_audit.gateway.limiter import Limits
     from vsil_audit.gateway.meter import Budget
     from vsil_audit.gateway.retry import RetryPolicy

@@ -15,6 +15,7 @@ from vsil_audit.errors import ExitCode, VsilAuditError
 _COMMANDS = MappingProxyType(
     {
         "scan": "Scan a benchmark with every detector that is ready here.",
+        "evaluate": "Evaluate models: refusal, warning and unsafe rates under each condition.",
         "plan": "Show what a scan would ask of models, and what it would cost.",
         "inspect": "Show what is there and how it would be read; nothing is scored.",
         "report": "Write the reports of a run folder again.",
@@ -60,6 +61,7 @@ def cli() -> None:
     \b
     vsil-audit inspect PATH      what is there, and how it would be read
     vsil-audit scan PATH         audit it; writes a run folder and a report
+    vsil-audit evaluate PATH     what models do with it, under each condition
     vsil-audit compare RUN RUN   two audits side by side
     """
 

@@ -24,9 +24,7 @@ def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tu
 
 
 def run_options(command: F) -> F:
-    """Add --detectors, --skip, --limit, --sample, --seed, --max-pixels, --workers and --cache."""
-    folder = click.Path(file_okay=False, path_type=Path)
-    number = click.IntRange(min=1)
+    """Add --detectors and --skip, and `pair_options`."""
     options = [
         run_option(
             "--detectors",
@@ -35,6 +33,18 @@ def run_options(command: F) -> F:
             help="Only these, separated by commas: see `vsil-audit doctor`.",
         ),
         run_option("--skip", callback=names, metavar="NAMES", help="All but these, separated by commas."),
+    ]
+    command = pair_options(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def pair_options(command: F) -> F:
+    """Add --limit, --sample, --seed, --max-pixels, --workers and --cache."""
+    folder = click.Path(file_okay=False, path_type=Path)
+    number = click.IntRange(min=1)
+    options = [
         run_option("--limit", type=number, metavar="N", help="Only the first N pairs."),
         run_option("--sample", type=number, metavar="N", help="N pairs drawn at random."),
         run_option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,18 +18,18 @@ _SETTLED: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 PROTOCOLS = tuple(_SETTLED)
 
 
-def under_protocol(options: AskOptions, name: str) -> AskOptions:
-    """The options with what the protocol settles."""
-    return replace(options, protocol=name, **_SETTLED[name])
+def settled(name: str) -> dict[str, Any]:
+    """What the protocol settles, as fields of AskOptions."""
+    return dict(_SETTLED[name])
 
 
 def check_protocol(options: AskOptions) -> None:
     """Raises ConfigurationError for an unknown protocol, and for options that are not those it settles."""
     if options.protocol not in _SETTLED:
         raise ConfigurationError(f"there is no protocol {options.protocol!r}", f"Protocols: {', '.join(PROTOCOLS)}.")
-    for name, settled in _SETTLED[options.protocol].items():
-        if (given := getattr(options, name)) != settled:
+    for name, wanted in _SETTLED[options.protocol].items():
+        if (given := getattr(options, name)) != wanted:
             raise ConfigurationError(
-                f"the protocol {options.protocol} has {name.replace('_', ' ')} {settled:g}, not {given:g}",
+                f"the protocol {options.protocol} has {name.replace('_', ' ')} {wanted:g}, not {given:g}",
                 f"Leave --{name.replace('_', '-')} or --protocol out.",
             )
