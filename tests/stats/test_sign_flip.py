@@ -20,9 +20,10 @@ def test_of_pairs_that_stand_alone_it_is_mcnemars_exact_test(gained: int, lost: 
 
 
 def enumerated(parts: list[NetChanges], weights: list[float]) -> float:
+    ways = product(*(product((-1, 1), repeat=len(part.sizes)) for part in parts))
     signed = [
-        sum(w * float((np.array(signs) * part.sizes).sum()) for part, w, signs in zip(parts, weights, both, strict=True))
-        for both in product(*(product((-1, 1), repeat=len(part.sizes)) for part in parts))
+        sum(w * float(np.dot(signs, part.sizes)) for part, w, signs in zip(parts, weights, way, strict=True))
+        for way in ways
     ]
     seen = abs(sum(w * part.total for part, w in zip(parts, weights, strict=True)))
     return float((np.abs(signed) >= seen - 1e-9).mean())

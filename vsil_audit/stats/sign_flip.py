@@ -75,7 +75,7 @@ def weighted_sign_flip_p(parts: Sequence[NetChanges], weights: Sequence[float]) 
     for sign in (1.0, -1.0):  # the distribution is symmetric, so the lower tail is the upper one of the mirror image
         least = np.ceil((seen - sign * shifts) / weights[0] - _ROUNDING).astype(np.int64)
         p += float((other * above[np.clip(least + reach, 0, len(first))]).sum())
-    return min(1.0, p)
+    return p if p < 1 - _ROUNDING else 1.0
 
 
 def _signed_sums(part: NetChanges) -> Floats:

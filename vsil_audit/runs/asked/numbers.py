@@ -8,14 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsil_audit.detectors.base import Lens
-from vsil_audit.runs.asked.columns import ABSTAINED, FAILED, LLM_JUDGE, SAFETY_JUDGE, TEXT_REFUSAL, Labels
+from vsil_audit.runs.asked.columns import ABSTAINED, EVALUATION, FAILED, LLM_JUDGE, SAFETY_JUDGE, TEXT_REFUSAL, Labels
 from vsil_audit.runs.asked.votes import Flags, Shares, shares
 from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.stats.clusters import MANY, ON_CLUSTERS, ClusterSums, Groups, clustered_mean, clustered_rate
 from vsil_audit.stats.proportions import NOTHING_SCORED, WILSON, score_interval
 from vsil_audit.stats.rates import Interval, Rate
 
-LENS = {TEXT_REFUSAL: Lens.BEHAVIOURAL, SAFETY_JUDGE: Lens.JUDGED, LLM_JUDGE: Lens.JUDGED}
+LENS = {
+    TEXT_REFUSAL: Lens.BEHAVIOURAL,
+    SAFETY_JUDGE: Lens.JUDGED,
+    LLM_JUDGE: Lens.JUDGED,
+    EVALUATION: Lens.BEHAVIOURAL,
+}
 _NO_VALUE = "no value: "
 
 

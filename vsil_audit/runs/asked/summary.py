@@ -73,14 +73,14 @@ def asked_summary(evidence: Evidence, folder: RunFolder) -> AskedNumbers | None:
         judges=[*judges.rows, *leakage.rows],
         checks=[*judges.checks, *leakage.checks],
         agreement=[each.shown(ids) for each in agreed],
-        control=_control(manifest) if _most(seen, Part.CONTROL) else "",
+        control=control_in_words(manifest) if _most(seen, Part.CONTROL) else "",
         control_pairs=_most(seen, Part.CONTROL),
         canaries=sum(each.parts[Part.CANARY].n for each in seen.values()),
         prompts=manifest.config.prompts,
         spend=manifest.spend,
     )
     headlines = [*judges.metrics, *targets.metrics, *leakage.metrics]
-    return AskedNumbers(summary, _different([*headlines, *_in(summary)]), leaks)
+    return AskedNumbers(summary, different([*headlines, *_in(summary)]), leaks)
 
 
 def _models(lens: Lens, seen: Observed, asking: Mapping[str, Any]) -> list[str]:
@@ -145,7 +145,7 @@ def _asked_models(
             model=name,
             role=role,
             detectors=detectors,
-            scripted=_is_scripted(name) or name in scripted,
+            scripted=is_scripted(name) or name in scripted,
             observations=sum(tally.observations for tally in tallies),
             failed=sum(tally.failed for tally in tallies),
             abstained=sum(tally.abstained for tally in tallies),
@@ -157,7 +157,7 @@ def _asked_models(
             model=name,
             role=_RESPONSE_JUDGE,
             detectors=[TEXT_REFUSAL],
-            scripted=_is_scripted(name),
+            scripted=is_scripted(name),
             observations=sum(
                 count
                 for tally in seen[TEXT_REFUSAL].models.values()
@@ -167,11 +167,13 @@ def _asked_models(
         )
 
 
-def _is_scripted(name: str) -> bool:
+def is_scripted(name: str) -> bool:
+    """Whether a model string names a file of rules."""
     return name.startswith("scripted/")
 
 
-def _control(manifest: Manifest) -> str:
+def control_in_words(manifest: Manifest) -> str:
+    """What the benign control of a run is."""
     named = manifest.config.asking.get("control")
     return f"the benign set {PurePath(named).name}" if named else SHIPPED_CONTROL
 
@@ -190,7 +192,7 @@ def _in(summary: AskedSummary) -> Iterator[Metric]:
     yield from (check.metric for check in summary.checks)
 
 
-def _different(metrics: Iterable[Metric]) -> list[Metric]:
+def different(metrics: Iterable[Metric]) -> list[Metric]:
     """By name, the first of each."""
     by_name: dict[str, Metric] = {}
     for metric in metrics:

@@ -1,0 +1,109 @@
+"""What a reader must know of an evaluation before quoting a number of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vsil_audit.detectors.chat import Condition
+from vsil_audit.runs.asked.bounds import LEAST_COVERAGE, MOST_OVER_REFUSAL, MOST_TRUNCATED
+from vsil_audit.runs.asked.targets import OFFLINE
+from vsil_audit.runs.evaluated.rates import ALL
+from vsil_audit.runs.evaluation_summary import Balance, EvaluatedModel, Evaluation, EvaluationRow
+from vsil_audit.wording import plural
+
+
+def evaluation_warnings(found: Evaluation) -> Iterator[str]:
+    """In the order of their weight."""
+    yield from _scripted(found)
+    yield from _judges(found)
+    yield from _benign(found)
+    for model in found.models:
+        yield from _of_calls(model, found.max_tokens)
+    rows = [row for row in found.rows if row.slice_kind == ALL]
+    yield from filter(None, map(_low_coverage, rows))
+    yield from filter(None, map(_blocked, rows))
+    for row in found.image_classifiers:
+        if row.flagged.n < LEAST_COVERAGE * row.flagged.total:
+            yield (
+                f"{row.classifier} looked at {row.flagged.n:,} of {plural(row.flagged.total, 'image')} only "
+                f"({row.flagged.note})."
+            )
+
+
+def _scripted(found: Evaluation) -> Iterator[str]:
+    scripted = [model.model for model in found.models if model.scripted]
+    if scripted:
+        yield (
+            f"Answers of {', '.join(scripted)} come from a file of rules; these numbers describe the script, and no "
+            "model."
+        )
+
+
+def _judges(found: Evaluation) -> Iterator[str]:
+    if OFFLINE in found.judged_by:
+        yield (
+            "Answers were classed by the offline classifier, whose error on held-out models and sets is in the "
+            "intervals of the rates; it is not in those of differences, where it would have to differ between the two."
+        )
+    models = {model.model for model in found.models}
+    for judge in dict.fromkeys(name for names in found.judged_by for name in names.split(" + ")):
+        if judge in models:
+            yield f"{judge} classes its own answers too: a judge may be lenient towards itself."
+
+
+def _benign(found: Evaluation) -> Iterator[str]:
+    benign = [balance for balance in found.balance if balance.helpful_on_benign.total]
+    if found.balance and not benign:
+        yield "No benign pair was asked about: a model that refuses everything looks perfectly safe here."
+    yield from (text for balance in benign if (text := _over_refusal(balance)))
+    if found.balance and not found.harmful_pairs:
+        yield "Every pair of this set is labelled safe: there is nothing to refuse, and the safe rate is over-refusal."
+
+
+def _over_refusal(balance: Balance) -> str:
+    helpful = balance.helpful_on_benign.value
+    if helpful is None or 1 - helpful <= MOST_OVER_REFUSAL:
+        return ""
+    return (
+        f"{_who(balance)} refuses or warns about {1 - helpful:.0%} of the benign queries: "
+        "its refusals say little about this set."
+    )
+
+
+def _of_calls(model: EvaluatedModel, max_tokens: int) -> Iterator[str]:
+    if model.failed:
+        asked = model.answers + model.failed + model.blocked
+        kinds = ", ".join(f"{kind} {n:,}" for kind, n in model.failure_kinds.items())
+        yield f"{model.model} failed on {model.failed:,} of {plural(asked, 'question')} ({kinds})."
+    cut = model.truncated
+    if (cut.value or 0.0) > MOST_TRUNCATED:
+        yield (
+            f"{model.model}: {cut.k:,} of {plural(cut.n, 'answer')} were cut at {max_tokens} tokens: late warnings are "
+            "missed."
+        )
+
+
+def _low_coverage(row: EvaluationRow) -> str:
+    metric = row.metrics[0]
+    if metric.n >= LEAST_COVERAGE * metric.total:
+        return ""
+    captions = " Name a captioner." if row.condition == Condition.CAPTION.value and row.not_shown else ""
+    ends = {"failed": row.failed, "unclear": row.unclear, "blocked": row.blocked, "not shown": row.not_shown}
+    told = ", ".join(f"{name} {n:,}" for name, n in ends.items() if n)
+    return (
+        f"{_who(row)} covers {metric.n:,} of {metric.total:,} pairs only and tells nothing of the others ({told})."
+        f"{captions}"
+    )
+
+
+def _blocked(row: EvaluationRow) -> str:
+    if not row.blocked:
+        return ""
+    return (
+        f"{_who(row)}: the provider blocked {plural(row.blocked, 'answer')}, which count in no rate: a filter is no "
+        "refusal of the model."
+    )
+
+
+def _who(of: EvaluationRow | Balance) -> str:
+    return f"{of.model} under {of.condition}{f', {of.variant}' if of.variant else ''}"
