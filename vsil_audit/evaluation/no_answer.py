@@ -10,6 +10,7 @@ import re
 import unicodedata
 from enum import Enum
 
+from vsil_audit.evaluation.endpoint_words import is_stopped, is_trouble
 from vsil_audit.evaluation.response_model.cues import CUES
 from vsil_audit.evaluation.response_model.words import MOST_CHARACTERS, normal
 
@@ -181,7 +182,9 @@ def _machine_text(text: str) -> Unclear | None:
         return Unclear.ERROR
     if len(text) < 600 and _ERROR_START.match(text) and re.search(_ERROR_WORDS, text, re.I):
         return Unclear.ERROR
-    return None
+    if is_stopped(text):
+        return Unclear.FILTERED
+    return Unclear.ERROR if is_trouble(text) else None
 
 
 def _json_kind(text: str) -> Unclear | None:
