@@ -34,11 +34,11 @@ class EvaluationRow(Model):
     (refusal + warning), with counts, coverage and clustered intervals.
 
     `variant`: what was added to the query (`""`, or `safety prompt vlsbench`). `slice_kind`: `all`, `category`,
-    `subcategory`, `control` (the benign pairs beside the set, of those that have what the condition shows) or `label`
-    (the set's own safe and unsafe pairs). `within`: of a sub-category, the category of most of its pairs. `p_adjusted`: of a category or sub-category, whether
-    its safe rate differs from the rest of the set's (permutations that respect clusters; Benjamini-Hochberg over the
-    slices of that kind). `truncated`: share of answers cut at the limit of tokens. Counts as in `EvaluatedModel`, of
-    the slice.
+    `subcategory`, `control` (the benign pairs beside the set, those that have what the condition shows) or `label` (the
+    set's own safe and unsafe pairs). `within`: of a sub-category, the category of most of its pairs. `p_adjusted`: of a
+    category or sub-category, whether its safe rate differs from the rest of the set's (permutations that respect
+    clusters; Benjamini-Hochberg over the slices of that kind). `truncated`: share of answers cut at the limit of
+    tokens. Counts as in `EvaluatedModel`, of the slice.
     """
 
     model: str

@@ -94,7 +94,7 @@ def _shown(summary: Summary) -> Iterator[Metric]:
 
 def _of_evaluation(found: Evaluation) -> Iterator[Metric]:
     yield from (model.truncated for model in found.models)
-    yield from (metric for row in found.rows for metric in row.metrics)
+    yield from (metric for row in found.rows for metric in (*row.metrics, row.truncated) if metric is not None)
     yield from (test.difference for test in found.tests)
     yield from (m for b in found.balance for m in (b.safe_on_harmful, b.helpful_on_benign, b.balanced))
     for gains in found.gains:

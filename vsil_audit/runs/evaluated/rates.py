@@ -122,8 +122,8 @@ def _could_be_shown(answers: Answers, asked: Asked, where: Slice) -> Slice:
 
 def could_be_shown(ended: Labels) -> Flags:
     """Which subjects have what a condition shows, shape (n,), from `Answers.ended`."""
-    could: Flags = ~np.isin(ended, (NOT_SHOWN, NOTHING)).all(axis=0)
-    return could
+    lacking = (ended == NOT_SHOWN) | (ended == NOTHING)
+    return np.asarray(~lacking.all(axis=0))
 
 
 def _rates(answers: Answers, asked: Asked, where: Slice, judged_by: str) -> list[Metric]:
