@@ -59,16 +59,16 @@ def readiness(name: str) -> Readiness:
 def find_weights(name: str) -> Path | None:
     """The folder of the classifier, with its weights as safetensors: `name` itself, or a snapshot in the cache of the
     hub on this machine."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder.resolve() if _whole(folder) else None
-    if find_spec("huggingface_hub") is None:
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
     try:
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return folder.resolve() if _whole(folder) else None
+        if find_spec("huggingface_hub") is None:
+            return None
+        from huggingface_hub import try_to_load_from_cache
+
         config = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # not a name that a repository can have
+    except (OSError, RuntimeError, ValueError):  # no possible path, and no name that a repository can have
         return None
     return Path(config).parent if isinstance(config, str) and _whole(Path(config).parent) else None
 
@@ -95,6 +95,7 @@ class ImageClassifier:
         self.name = name
         self._known: OrderedDict[str, ImageVerdict] = OrderedDict()
         self._waiting: dict[str, ImagePart] = {}
+        self._under_way: set[str] = set()
         self._turn = asyncio.Lock()
         self._pipeline: _Pipeline | ImageVerdict | None = None
 
@@ -102,15 +103,20 @@ class ImageClassifier:
         """What it says of the image. Raises nothing for what an image may hold; where the classifier cannot run here,
         an abstention that names the command which enables it."""
         if image.digest not in self._known:
-            self._waiting[image.digest] = image
+            if image.digest not in self._under_way:
+                self._waiting[image.digest] = image
             async with self._turn:
                 while image.digest not in self._known:
                     await self._classify([self._waiting.pop(d) for d in list(self._waiting)[:_AT_ONCE]] or [image])
         return self._known[image.digest]
 
     async def _classify(self, images: Sequence[ImagePart]) -> None:
-        for image, verdict in zip(images, await asyncio.to_thread(self._verdicts, images), strict=True):
-            self._known[image.digest] = verdict
+        self._under_way = {image.digest for image in images}
+        try:
+            for image, verdict in zip(images, await asyncio.to_thread(self._verdicts, images), strict=True):
+                self._known[image.digest] = verdict
+        finally:
+            self._under_way = set()
         while len(self._known) > _MOST_KEPT:
             self._known.popitem(last=False)
 
