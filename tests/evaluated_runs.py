@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
@@ -83,8 +84,11 @@ class Evaluated:
     def found(self) -> Evaluation:
         return self.numbers[0]
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[Evaluation, list[Metric]]:
+        return self.computed()
+
+    def computed(self) -> tuple[Evaluation, list[Metric]]:
         plan = cast("ScanPlan", SimpleNamespace(options=SimpleNamespace(ask=self.options)))
         return evaluation_summary(plan, self.folder, self.evidence)
 
@@ -221,7 +225,7 @@ def _finish(made: Evaluated, asking: Asking, batches: int) -> None:
         batches=batches,
     )
     made.folder.write_manifest(manifest)
-    found, metrics = made.numbers
+    found, metrics = made.computed()
     dataset = DatasetSummary(
         name="gnomes",
         layout="generic",

@@ -189,17 +189,28 @@ class Placed(NamedTuple):
     n: int
 
 
-def placed_rows(tables: Iterable[pa.Table], places: PairPlaces) -> Iterator[tuple[Rows, list[Placed]]]:
+Others: TypeAlias = "Mapping[Part, dict[str, int]]"
+"""Places of the subjects that are not of the set, by id; grows as they appear."""
+
+
+def placed_rows(
+    tables: Iterable[pa.Table], places: PairPlaces, others: Others | None = None
+) -> Iterator[tuple[Rows, list[Placed]]]:
     """Each table with rows, and where its subjects stand: those of the set by `places`, the others in order of first
-    appearance."""
-    others: dict[Part, dict[str, int]] = {Part.CONTROL: {}, Part.CANARY: {}}
+    appearance; `others` lets several runs share their places."""
+    if others is None:
+        others = new_others()
     for table in tables:
         if table.num_rows:
             rows = Rows(table)
             yield rows, [placed for part in Part if len((placed := _placed(rows, part, places, others)).rows)]
 
 
-def _placed(rows: Rows, part: Part, places: PairPlaces, others: dict[Part, dict[str, int]]) -> Placed:
+def new_others() -> Others:
+    return {Part.CONTROL: {}, Part.CANARY: {}}
+
+
+def _placed(rows: Rows, part: Part, places: PairPlaces, others: Others) -> Placed:
     among = np.flatnonzero(rows.equals("part", part.value))
     ids, codes = rows.names["pair_id"], rows.codes["pair_id"][among]
     if part is Part.SET:

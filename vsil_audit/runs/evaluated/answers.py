@@ -27,6 +27,7 @@ from vsil_audit.runs.asked.columns import (
     Asked,
     Grid,
     Labels,
+    Others,
     PairPlaces,
     Placed,
     Rows,
@@ -112,13 +113,13 @@ class Answers:
         return classers.most_common(1)[0][0] if classers else OFFLINE
 
 
-def read_answers(folder: RunFolder, places: PairPlaces) -> Answers:
+def read_answers(folder: RunFolder, places: PairPlaces, others: Others | None = None) -> Answers:
     """Raises RunFolderError for a damaged table. Memory: two bytes for each subject, model, condition, variant and
-    sample, 17 for each look at an image."""
+    sample, 17 for each look at an image. `others`: as in `placed_rows`."""
     found = Answers({part: Grid() for part in Part}, {part: Grid() for part in Part})
     found.labels[Part.SET].n = found.ends[Part.SET].n = places.n
     tables = map(_with_details, folder.observation_tables(EVALUATION, _READ))
-    for rows, parts in placed_rows(tables, places):
+    for rows, parts in placed_rows(tables, places, others):
         ends, labels = _ends(rows), rows.labels(MENU)
         classifier = rows.equals("answers_as", IMAGE_CLASSIFIER)
         _tally(rows, ends, ~classifier, found)

@@ -81,19 +81,32 @@ def balance_of(answers: Answers, asked: Asked, harmful: Harmful) -> Balance:
 
 
 def balanced_rate(safe: Rate | Interval, helpful: Rate | Interval, *, independent: bool) -> Interval:
-    """Mean of two rates, in [0, 1].
+    """Mean of two rates, in [0, 1]."""
+    n = safe.n + helpful.n
+    if safe.value is None:
+        return Interval(None, None, None, n, "no value: no harmful pair has a classed answer")
+    if helpful.value is None:
+        return Interval(None, None, None, n, "no value: no benign pair has a classed answer")
+    return mean_of_two(safe, helpful, least=0.0, independent=independent)
+
+
+def mean_of_two(first: Rate | Interval, second: Rate | Interval, *, least: float, independent: bool) -> Interval:
+    """Mean of two rates, or of two differences of rates, in [`least`, 1].
 
     Seen on independent pairs, the distances to their limits are squared and added (Zou and Donner 2008), which keeps a
     width where both are 0 or 1; on pairs that may go together they are added as they are, the widest that any
     correlation can make the interval.
     """
-    n = safe.n + helpful.n
-    if safe.value is None or safe.low is None or safe.high is None:
-        return Interval(None, None, None, n, "no value: no harmful pair has a classed answer")
-    if helpful.value is None or helpful.low is None or helpful.high is None:
-        return Interval(None, None, None, n, "no value: no benign pair has a classed answer")
+    (one, low_one, high_one), (two, low_two, high_two) = _limits(first), _limits(second)
     together = math.hypot if independent else lambda *distances: sum(distances)
-    value = (safe.value + helpful.value) / 2
-    low = value - together(safe.value - safe.low, helpful.value - helpful.low) / 2
-    high = value + together(safe.high - safe.value, helpful.high - helpful.value) / 2
-    return Interval(value, max(0.0, low), min(1.0, high), n, INDEPENDENT if independent else TOGETHER)
+    value = (one + two) / 2
+    low = value - together(one - low_one, two - low_two) / 2
+    high = value + together(high_one - one, high_two - two) / 2
+    method = INDEPENDENT if independent else TOGETHER
+    return Interval(value, max(least, low), min(1.0, high), first.n + second.n, method)
+
+
+def _limits(found: Rate | Interval) -> tuple[float, float, float]:
+    if found.value is None or found.low is None or found.high is None:
+        raise ValueError(f"a rate without a value: {found.method}")
+    return found.value, found.low, found.high
