@@ -26,7 +26,15 @@ from vsil_audit.reporting.asked_page import (
 from vsil_audit.reporting.numbers import dollars, number, p_value, signed_share, spent
 from vsil_audit.reporting.standing import NO_BOUND, Standing, quantity_of
 from vsil_audit.reporting.untrusted import fold, one_line
-from vsil_audit.runs.asked_summary import Agreement, AgreementCell, AskedSummary, ConditionRow, JudgeCheck, PairedFlow
+from vsil_audit.runs.asked_summary import (
+    Agreement,
+    AgreementCell,
+    AskedSummary,
+    ConditionRow,
+    JudgeCheck,
+    PairedFlow,
+    SpendRow,
+)
 from vsil_audit.runs.metric import Metric
 from vsil_audit.wording import plural
 
@@ -238,9 +246,9 @@ def _block(lines: Iterable[RenderableType]) -> RenderableType:
     return grid
 
 
-def spend_table(asked: AskedSummary, who: Standing, width: int) -> Iterator[RenderableType]:
+def spend_table(spend: Sequence[SpendRow], who: Standing, width: int) -> Iterator[RenderableType]:
     """What each model was asked and what it cost."""
-    if not asked.spend:
+    if not spend:
         return
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(overflow="fold", ratio=1)
@@ -248,13 +256,13 @@ def spend_table(asked: AskedSummary, who: Standing, width: int) -> Iterator[Rend
     for _ in names:
         grid.add_column(justify="right", no_wrap=True)
     grid.add_row(Text("model", style="dim"), *(Text(name, style="dim") for name in names))
-    for row in asked.spend:
+    for row in spend:
         name = Text(fold(row.model, _MODEL))
         name.append(" SCRIPTED" if row.model in who.scripted else "", style="bold yellow")
         tokens = [f"{row.input_tokens:,}", f"{row.output_tokens:,}"] if width >= 76 else []
         grid.add_row(name, f"{row.calls:,}", f"{row.cached:,}", *tokens, dollars(row.cost))
     yield grid
-    total = spent(asked.spend)
-    dates = sorted({row.price_checked for row in asked.spend if row.price_checked})
+    total = spent(spend)
+    dates = sorted({row.price_checked for row in spend if row.price_checked})
     said = f"together {total.cost}, uncertain {total.uncertain}"
     yield Text(said + (f"; prices as of {', '.join(map(one_line, dates))}" if dates else ""), style="dim")

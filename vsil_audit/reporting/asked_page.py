@@ -34,6 +34,7 @@ WITH = {
     "swapped": "with another pair's image",
     "blank": "with an empty image",
     "caption": "with a description in place of the image",
+    "image": "the image alone",
 }
 """What a condition means, in words."""
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from vsil_audit.pair import Finding, Scored, Verdict
 from vsil_audit.reporting.asked_console import AskedView, spend_table
 from vsil_audit.reporting.asked_page import asked_parts
+from vsil_audit.reporting.evaluation_console import EvaluationView
 from vsil_audit.reporting.evidence import strongest_evidence
 from vsil_audit.reporting.lenses import LENS_TELLS, lens_metrics, metrics_beside_lenses
 from vsil_audit.reporting.numbers import number, p_value
@@ -58,6 +59,7 @@ def summary_view(run: RunFolder) -> SummaryView:
         folder=str(run.path),
         files=tuple(name for name in REPORT_FILES if (run.path / name).is_file()),
         asked=AskedView(summary.asked, parts, who) if summary.asked else None,
+        evaluated=EvaluationView(summary.evaluation, who) if summary.evaluation else None,
     )
 
 
@@ -71,11 +73,17 @@ class SummaryView:
     folder: str
     files: tuple[str, ...]
     asked: AskedView | None = None
+    evaluated: EvaluationView | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         width = options.max_width
         yield from _scanned(self.summary, self.manifest)
         yield from _warnings(self.summary)
+        if self.evaluated is not None:
+            yield from _evaluated(self.evaluated, width)
+            yield from _not_run(self.summary)
+            yield from _files(self.folder, self.files)
+            return
         yield from _lenses(self.summary, width, self.asked)
         yield from _other_metrics(self.summary, width)
         yield from _categories(self.summary, width)
@@ -115,7 +123,8 @@ def table(*columns: str, right: tuple[str, ...] = (), fold_column: str = "") -> 
 def _scanned(summary: Summary, manifest: Manifest) -> Iterator[RenderableType]:
     data = summary.dataset
     title = Text(fold(data.name, 60), style="bold")
-    title.append(f"  audited by vsil-audit {one_line(manifest.tool_version)}", style="dim")
+    done = "audited" if summary.evaluation is None else "models evaluated"
+    title.append(f"  {done} by vsil-audit {one_line(manifest.tool_version)}", style="dim")
     yield title
     reading = Text(f"layout {one_line(data.layout)}")
     if data.view:
@@ -364,8 +373,32 @@ def _not_run(summary: Summary) -> Iterator[RenderableType]:
         yield _bullet(line)
 
 
+def _evaluated(view: EvaluationView, width: int) -> Iterator[RenderableType]:
+    yield heading("What the models do", "failed, blocked and unclear answers are in no rate")
+    yield indented(Text(view.how(), style="dim"))
+    yield from map(indented, view.models())
+    for title, lines in view.tests():
+        yield heading(title, "on the same pairs, by Holm")
+        yield from map(_bullet, lines)
+    for title, note, lines in (
+        ("With and without vision", "MMStar's gains in safe rate", list(view.gains())),
+        ("Images alone", "how many a classifier flags", list(view.classifiers())),
+    ):
+        if lines:
+            yield heading(title, note)
+            yield from map(_bullet, lines)
+    if categories := view.categories(width):
+        yield heading("Least safe categories", categories[0])
+        yield from map(indented, categories[1])
+    yield from _cost(spend_table(view.found.spend, view.who, width))
+
+
 def _spend(asked: AskedView, width: int) -> Iterator[RenderableType]:
-    rows = list(spend_table(asked.asked, asked.who, width))
+    yield from _cost(spend_table(asked.asked.spend, asked.who, width))
+
+
+def _cost(table: Iterator[RenderableType]) -> Iterator[RenderableType]:
+    rows = list(table)
     if rows:
         yield heading("What it cost", "over all sessions of the run")
         yield from map(indented, rows)

@@ -78,6 +78,8 @@ def explorer(
     thumbnails, left_out = _thumbnails(run, columns.digests, [columns.images_of[i] for i in order], room)
     lenses = {d.name: (d.lens, who.doubt(d.name)) for d in shown}
     data = columns.as_json(order, lenses, {digest: i for i, digest in enumerate(thumbnails)})
+    if summary.evaluation is not None:
+        data["rate"] = "handled safely"
     return Explorer(
         data=data,
         thumbnails=[base64.b64encode(jpeg).decode("ascii") for jpeg in thumbnails.values()],
@@ -103,14 +105,21 @@ class _Ranked:
 
 
 def _ranked(run: RunFolder, summary: Summary, kept: dict[str, PairReport | None]) -> Iterator[_Ranked]:
-    """Every pair with a key that sorts the most suspicious first: the summary's own order, then by suspicion. Those
-    named in `kept` are kept there."""
+    """Every pair with a key that sorts the most suspicious first: the summary's own order, then by suspicion; of an
+    evaluation the least safely answered. Those named in `kept` are kept there."""
     first = {pair_id: i for i, pair_id in enumerate(summary.suspicious)}
     for position, report in enumerate(read_pairs(run)):
         if report.pair.id in kept:
             kept[report.pair.id] = report
-        suspicion = (-float(part) for part in report.suspicion())
-        yield _Ranked((float(first.get(report.pair.id, len(first))), *suspicion), position, report)
+        evaluated = summary.evaluation is not None
+        order = (_least_safe(report),) if evaluated else tuple(-float(part) for part in report.suspicion())
+        yield _Ranked((float(first.get(report.pair.id, len(first))), *order), position, report)
+
+
+def _least_safe(report: PairReport) -> float:
+    """The share of answers that refuse or warn; pairs without a classed answer come last."""
+    values = [f.outcome.value for found in report.findings.values() for f in found if isinstance(f.outcome, Scored)]
+    return min(values, default=2.0)
 
 
 def _named(by_suspicion: Sequence[_Ranked], ids: Sequence[str]) -> tuple[PairReport, ...]:

@@ -19,9 +19,9 @@ _LONG, _SHORT = 800, 240
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """`data` goes into the page: `asked` names detector, model and condition, `labels` what was said, and `pairs` holds
-    for a pair's position its rows of asked, sample, label, probability in words, cut short, answer. `bytes` is its size
-    as JSON; of `left_out` pairs, the least suspicious, the page holds no answer."""
+    """`data` goes into the page: `asked` names detector, model, condition and variant, `labels` what was said, and
+    `pairs` holds for a pair's position its rows of asked, sample, label, probability in words, cut short, answer.
+    `bytes` is its size as JSON; of `left_out` pairs, the least suspicious, the page holds no answer."""
 
     data: dict[str, Json]
     bytes: int
@@ -40,7 +40,7 @@ def answers(
     first = by_suspicion[:MOST_PAIRS]
     said = said_of(run, detectors, {pair_id for _, pair_id in first})
     limit = _LONG if len(by_suspicion) <= _FEW_PAIRS else _SHORT
-    asked: dict[tuple[str, str, str], int] = {}
+    asked: dict[tuple[str, str, str, str], int] = {}
     labels: dict[str, int] = {}
     pairs: dict[str, Json] = {}
     used, shown = 0, 0
@@ -52,11 +52,13 @@ def answers(
         shown += 1
         if rows:
             pairs[str(position)] = rows
-    named: list[Json] = [[one_line(d), fold(m, 80), one_line(c), m in scripted] for d, m, c in asked]
+    named: list[Json] = [
+        [one_line(d), fold(m, 80), one_line(c), m in scripted, *([fold(v, 60)] if v else [])] for d, m, c, v in asked
+    ]
     return Answers({"asked": named, "labels": list(labels), "pairs": pairs}, used, len(by_suspicion) - shown)
 
 
-def _row(said: Said, asked: dict[tuple[str, str, str], int], labels: dict[str, int], limit: int) -> Json:
-    who = asked.setdefault((said.detector, said.model, said.condition), len(asked))
+def _row(said: Said, asked: dict[tuple[str, str, str, str], int], labels: dict[str, int], limit: int) -> Json:
+    who = asked.setdefault((said.detector, said.model, said.condition, said.variant), len(asked))
     label = labels.setdefault(fold(said.shown, 120), len(labels))
     return [who, said.sample, label, said.chances, int(said.truncated), cut(said.answer, limit)]

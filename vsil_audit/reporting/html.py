@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from vsil_audit.pair import Evidence, Finding
 from vsil_audit.reporting import asked_page
+from vsil_audit.reporting.evaluation_page import render_evaluation
 from vsil_audit.reporting.evidence import strongest_evidence, within
 from vsil_audit.reporting.explorer import MAX_PAIRS, THUMBNAIL_BYTES, Explorer, explorer
 from vsil_audit.reporting.explorer_answers import ANSWER_BYTES
@@ -52,12 +53,21 @@ def render_html(
     thumbnail_bytes: int = THUMBNAIL_BYTES,
     answer_bytes: int = ANSWER_BYTES,
 ) -> str:
-    """The report of a finished run. Raises RunFolderError when the run is not complete.
+    """The report of a finished run, of a scan or of an evaluation. Raises RunFolderError when the run is not complete.
 
     Above `max_pairs` the most suspicious pairs stay in the explorer, and `thumbnail_bytes` bounds the JPEG bytes in
     the page, of which models' answers may take `answer_bytes`; it says what was left out.
     """
     summary, manifest = run.summary(), run.manifest()
+    if summary.evaluation is not None:
+        return render_evaluation(
+            run,
+            summary,
+            summary.evaluation,
+            max_pairs=max_pairs,
+            thumbnail_bytes=thumbnail_bytes,
+            answer_bytes=answer_bytes,
+        )
     asked, who = summary.asked, standing(summary)
     pairs = explorer(
         run,

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vsil_audit.runs.asked.columns import SAFETY_JUDGE, TEXT_REFUSAL
+from vsil_audit.detectors.base import Lens
+from vsil_audit.runs.asked.columns import EVALUATION, SAFETY_JUDGE, TEXT_REFUSAL
+from vsil_audit.runs.asked.summary import is_scripted
+from vsil_audit.runs.asked.targets import OFFLINE
+from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
 
@@ -38,7 +42,7 @@ class Standing:
         """The models that `metric` rests on; none for a number that needs no model."""
         model = model_of(metric)
         if model:
-            return (model, *self.classers) if metric.detector == TEXT_REFUSAL else (model,)
+            return (model, *self.classers) if metric.detector in (TEXT_REFUSAL, EVALUATION) else (model,)
         detectors = (metric.detector,) if metric.detector else self.detectors.get(metric.lens or "", ())
         if metric.name.startswith("leak_rate"):
             detectors = tuple(d for d in detectors if d == SAFETY_JUDGE)
@@ -88,6 +92,8 @@ class Standing:
 def standing(summary: Summary) -> Standing:
     """The standing of a run's numbers; for a run that asked no model everything may be shown as it is."""
     asked = summary.asked
+    if summary.evaluation is not None:
+        return _of_evaluation(summary.evaluation)
     if asked is None:
         return Standing()
     models: dict[str, tuple[str, ...]] = {}
@@ -105,6 +111,19 @@ def standing(summary: Summary) -> Standing:
     doubts = {(r.detector, r.model): r.why_not or "it did not pass its checks" for r in asked.judges if not r.trusted}
     classers = tuple(m.model for m in asked.models if m.role == RESPONSE_JUDGE)
     return Standing(frozenset(scripted), models, lenses, doubts, judges, classers)
+
+
+def _of_evaluation(found: Evaluation) -> Standing:
+    """Of models under evaluation, and of who classed their answers."""
+    classers = tuple(dict.fromkeys(name for names in found.judged_by for name in names.split(" + ") if name != OFFLINE))
+    scripted = {m.model for m in found.models if m.scripted} | {s.model for s in found.spend if s.scripted}
+    models = tuple(m.model for m in found.models)
+    return Standing(
+        scripted=frozenset(scripted | {name for name in classers if is_scripted(name)}),
+        models={EVALUATION: models},
+        detectors={Lens.BEHAVIOURAL.value: (EVALUATION,)},
+        classers=classers,
+    )
 
 
 def model_of(metric: Metric) -> str:

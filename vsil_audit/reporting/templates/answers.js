@@ -1,7 +1,8 @@
 // What models said of the pair that the explorer shows: labels at once, answers when they are opened.
 (() => {
   const detail = document.getElementById("detail");
-  const WITH = { text: "without the image", pair: "with the image", swapped: "with another pair's image", blank: "with an empty image" };
+  const WITH = { text: "without the image", pair: "with the image", swapped: "with another pair's image", blank: "with an empty image",
+    caption: "with a description in place of the image", image: "the image alone" };
   let data = null;
 
   function element(tag, className, content) {
@@ -19,10 +20,10 @@
     if (!rows) { detail.append(element("p", "quiet small", "Not in this page; the CSV report holds every label.")); return; }
     let last = "";
     for (const row of rows) {
-      const [detector, model, condition, scripted] = data.asked[row[0]];
+      const [detector, model, condition, scripted, variant] = data.asked[row[0]];
       if (`${detector} ${model}` !== last) detail.append(asked(detector, model, scripted));
       last = `${detector} ${model}`;
-      detail.append(answer(condition, row));
+      detail.append(answer(condition, variant, row));
     }
   });
 
@@ -33,10 +34,11 @@
     return line;
   }
 
-  function answer(condition, [, sample, label, chances, cut, words]) {
+  function answer(condition, variant, [, sample, label, chances, cut, words]) {
     const whole = element("details", "folded answer"), head = element("summary");
     head.append(element("bdi", "label data", data.labels[label]), " ");
     const more = [WITH[condition] || condition];
+    if (variant) more.push(variant);
     if (chances) more.unshift(chances);
     if (sample) more.push(`sample ${sample + 1}`);
     if (cut) more.push("cut short");

@@ -105,6 +105,11 @@
     if (letter === "n" && data.detectors.some((d) => d.verdicts[i] === "c")) letter = "c";
     return VERDICTS[letter];
   }
+  // An evaluation gives no verdict on a pair: how many of the models' answers were safe stands in its place.
+  function rateMark(i) {
+    const safe = value(i, data.detectors);
+    return element("span", "num", safe === null ? "no answer classed" : `${Math.round(100 * safe)} % ${data.rate}`);
+  }
   function verdictMark(name) { return element("span", `verdict ${name}`, name === "none" ? "no verdict" : name); }
 
   function row(i) {
@@ -116,7 +121,7 @@
     item.dataset.pair = String(i);
     const head = element("div", "row-head");
     const by = data.detectors.filter((d) => flags(d.verdicts[i])).map((d) => (d.doubt ? `${d.name} (not believed)` : d.name));
-    head.append(verdictMark(gravest(i)), element("bdi", "row-id", fold(data.ids[i], 60)));
+    head.append(data.rate ? rateMark(i) : verdictMark(gravest(i)), element("bdi", "row-id", fold(data.ids[i], 60)));
     if (category(i)) head.append(element("bdi", "quiet", fold(category(i), 60)));
     if (by.length) head.append(element("span", "quiet", by.join(", ")));
     const words = element("div", "row-text data", fold(text(i), 240));
@@ -175,7 +180,8 @@
     detail.append(query(i), shots(i));
     said("What the benchmark says the image shows", data.descriptions[data.description[i]]);
     said("Text read in the image", data.reads[data.read[i]]);
-    detail.append(findings(i));
+    if (!data.rate) detail.append(findings(i));
+    else detail.append(rateMark(i), " of all answers to the plain query, over all models and conditions");
     detail.dispatchEvent(new CustomEvent("pairshown", { detail: i }));
   }
   function said(title, what) {
