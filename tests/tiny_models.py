@@ -85,6 +85,29 @@ def save_tiny_llava(
     return folder
 
 
+def save_tiny_vit(folder: Path, *, seed: int = 3, labels: Sequence[str] = ("normal", "nsfw")) -> Path:
+    """A ViT of two layers that looks at images of 32 × 32 pixels and tells `labels` apart by chance alone."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    torch.manual_seed(seed)
+    config = ViTConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=32,
+        patch_size=8,
+        initializer_range=1.0,
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
 def _text_config(context: int, vocabulary: int) -> Any:
     from transformers import LlamaConfig
 

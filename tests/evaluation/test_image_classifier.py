@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tiny_models import save_tiny_vit
 
 from vsil_audit.detectors.chat import AskContext, AskOptions, Observation, Part, Question, Role, Subject
 from vsil_audit.evaluation import image_classifier
@@ -149,26 +150,7 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a ViT of two layers that tells nsfw from normal by chance alone."""
     for package in ("torch", "transformers"):
         pytest.importorskip(package, reason="image classifiers need the extra [local]")
-    import torch
-    from transformers import ViTConfig, ViTForImageClassification
-    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
-
-    torch.manual_seed(3)
-    folder = tmp_path_factory.mktemp("classifiers") / "tiny-vit"
-    config = ViTConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        image_size=32,
-        patch_size=8,
-        initializer_range=1.0,
-        id2label={0: "normal", 1: "nsfw"},
-        label2id={"normal": 0, "nsfw": 1},
-    )
-    ViTForImageClassification(config).save_pretrained(folder)
-    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
+    return save_tiny_vit(tmp_path_factory.mktemp("classifiers") / "tiny-vit")
 
 
 class TestARealClassifier:
