@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vsil_audit.calibration.draws import Drawn
     from vsil_audit.calibration.report import Calibration
     from vsil_audit.reporting.compare import Comparison
+    from vsil_audit.reporting.leaderboard.report import LeaderboardReport
     from vsil_audit.runs.cost_plan import CostPlan
 
 _COUNT_TABLES_UP_TO = 64 << 20
@@ -269,6 +270,26 @@ def compare(runs: Sequence[str | Path | Audit]) -> Comparison:
     if len(runs) < 2:
         raise ConfigurationError("a comparison needs at least two runs", "Name two or more run folders.")
     return compare_folders([_folder(run) for run in runs])
+
+
+def leaderboard(
+    runs: Sequence[str | Path | Audit] = (),
+    *,
+    group: str | Path | None = None,
+    paper: bool = False,
+    condition: str = "pair",
+    margin: float = 0.05,
+) -> LeaderboardReport:
+    """Models of finished evaluations under each condition, ranked under `condition`, ranks with their uncertainty.
+
+    `group`: a YAML file that names base, text-aligned and multimodal-aligned checkpoints, to be compared on each set;
+    text is called enough where the interval of the difference lies below `margin` (in (0, 1)). `paper`: the VLSBench
+    paper's own numbers beside these, never among them. Raises ConfigurationError for a run that is no evaluation.
+    """
+    from vsil_audit.reporting.leaderboard.report import leaderboard as leaderboard_of
+
+    file = None if group is None else _as_path(group)
+    return leaderboard_of([_folder(run) for run in runs], file, paper=paper, condition=condition, margin=margin)
 
 
 def calibrate(

@@ -16,6 +16,7 @@ _COMMANDS = MappingProxyType(
     {
         "scan": "Scan a benchmark with every detector that is ready here.",
         "evaluate": "Evaluate models: refusal, warning and unsafe rates under each condition.",
+        "leaderboard": "Rank evaluated models; compare alignment with text and with images.",
         "plan": "Show what a scan would ask of models, and what it would cost.",
         "inspect": "Show what is there and how it would be read; nothing is scored.",
         "report": "Write the reports of a run folder again.",

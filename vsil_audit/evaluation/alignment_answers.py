@@ -1,103 +1,65 @@
-"""The answers of evaluated models, gathered from runs by the set that they were asked of."""
+"""The answers of evaluated models, by the set that they were asked of: what of a leaderboard's runs can be compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from vsil_audit.detectors.chat import Condition
-from vsil_audit.errors import ConfigurationError
 from vsil_audit.evaluation.alignment import SetAnswers
 from vsil_audit.runs.asked.columns import Asked, PairPlaces
-from vsil_audit.runs.asked.votes import Shares
+from vsil_audit.runs.asked.votes import Flags, Shares
 from vsil_audit.runs.columns import pair_columns
 from vsil_audit.runs.detecting import clusters
-from vsil_audit.runs.evaluated.answers import read_answers
+from vsil_audit.runs.evaluated.answers import Answers, read_answers
 from vsil_audit.runs.evaluated.summary import harmful_pairs
-from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.folder import RunFolder
-from vsil_audit.runs.metric import Metric
-from vsil_audit.stats.clusters import Groups, connected_groups
+from vsil_audit.runs.leaderboard_summary import LeaderboardSummary, Ranking
 
 
-def set_answers(runs: Sequence[RunFolder], condition: str = Condition.PAIR.value) -> tuple[list[SetAnswers], list[str]]:
-    """One entry for each set that the runs are of, in the order given, and what a reader must know of them.
+def set_answers(
+    runs: Sequence[RunFolder], summary: LeaderboardSummary, condition: str = Condition.PAIR.value
+) -> list[SetAnswers]:
+    """One entry for each table of `summary`, the leaderboard of `runs`, whose models were asked under `condition`.
 
-    Runs are of one set where data and view are equal; their pairs are matched by id. Of the pairs, those that the set
-    does not label safe count; of the answers, those to the plain query. A model that several runs of a set evaluated
-    is taken from the first. Raises ConfigurationError for a run that is no evaluation.
+    Of the pairs, those that the set does not label safe count; of the answers, those to the plain query. Memory: nine
+    bytes for each pair and model, and the answers of one run.
     """
-    by_set: dict[tuple[str, str], list[RunFolder]] = {}
-    for run in runs:
-        manifest = run.manifest()
-        by_set.setdefault((manifest.fingerprint, manifest.config.view), []).append(run)
-    names = _names(list(by_set), [of_set[0] for of_set in by_set.values()])
-    warnings: list[str] = []
-    found = [_one_set(name, of_set, condition, warnings) for name, of_set in zip(names, by_set.values(), strict=True)]
-    return found, warnings
-
-
-def evaluation_of(run: RunFolder) -> Evaluation:
-    """Raises ConfigurationError where the run evaluated no models."""
-    found = run.summary().evaluation
-    if found is None:
-        raise ConfigurationError(
-            f"{run.path} holds no evaluation of models", "Name runs that `vsil-audit evaluate` wrote."
-        )
+    found = []
+    for number, (name, table) in enumerate(zip(table_names(summary), summary.tables, strict=True)):
+        ranking = next((r for r in table.rankings if (r.condition, r.variant) == (condition, "")), None)
+        if ranking is not None:
+            first = next(run for run, told in zip(runs, summary.runs, strict=True) if told.table == number)
+            found.append(_one_set(name, ranking, first, runs))
     return found
 
 
-def _names(sets: Sequence[tuple[str, str]], firsts: Sequence[RunFolder]) -> list[str]:
-    """A set's name, with its view, or a part of its fingerprint, where that is needed to tell it from another's."""
-    names = [run.manifest().dataset_name for run in firsts]
-    longer = [f"{name} {view}" for name, (_, view) in zip(names, sets, strict=True)]
-    longest = [f"{name} {fingerprint[:8]}" for name, (fingerprint, _) in zip(longer, sets, strict=True)]
-    return next((found for found in (names, longer) if len(set(found)) == len(found)), longest)
+def table_names(summary: LeaderboardSummary) -> list[str]:
+    """What each table is called: its data's name, with the view or a number where that tells it from another."""
+    names = [table.dataset for table in summary.tables]
+    longer = [f"{table.dataset}, {table.view}" for table in summary.tables]
+    numbered = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    return next((found for found in (names, longer) if len(set(found)) == len(found)), numbered)
 
 
-def _one_set(name: str, runs: Sequence[RunFolder], condition: str, warnings: list[str]) -> SetAnswers:
-    places: dict[str, int] = {}
-    rates: dict[str, Metric] = {}
-    safe: dict[str, tuple[list[int], Shares]] = {}
-    links: list[tuple[int, int]] = []
-    for run in runs:
-        told = {
-            b.model: b.safe_on_harmful
-            for b in evaluation_of(run).balance
-            if (b.condition, b.variant) == (condition, "")
+def _one_set(name: str, ranking: Ranking, first: RunFolder, runs: Sequence[RunFolder]) -> SetAnswers:
+    pairs = pair_columns(first)
+    groups = clusters(first, pairs.n).for_intervals
+    harmful, places = harmful_pairs(pairs, groups).among, PairPlaces(first, pairs.n)
+    safe: dict[str, Shares] = {}
+    for place in sorted({entry.run for entry in ranking.entries}):
+        answers = read_answers(runs[place], places)
+        safe |= {
+            entry.model: _handled(answers, Asked(entry.model, ranking.condition), harmful)
+            for entry in ranking.entries
+            if entry.run == place
         }
-        at = [places.setdefault(pair_id, len(places)) for pair_id in run.pair_ids()]
-        pairs, groups = pair_columns(run), clusters(run, len(at)).for_intervals
-        links += _links(at, groups)
-        answers, harmful = read_answers(run, PairPlaces(run, len(at))), harmful_pairs(pairs, groups).among
-        for model, rate in told.items():
-            if model in rates:
-                warnings.append(f"{model} was evaluated on {name} by several runs: the first of them is taken.")
-                continue
-            handled = answers.handled_safely(Asked(model, condition))
-            rates[model] = rate
-            safe[model] = at, np.where(harmful & (handled >= 0), handled.astype(np.float64), np.nan)
-    return SetAnswers(
-        name,
-        condition,
-        rates,
-        {model: _spread(at, values, len(places)) for model, (at, values) in safe.items()},
-        connected_groups(len(places), links),
-    )
+    rates = {entry.model: entry.safe_on_harmful for entry in ranking.entries}
+    return SetAnswers(name, ranking.condition, rates, safe, groups)
 
 
-def _links(at: Sequence[int], groups: Groups) -> Iterator[tuple[int, int]]:
-    """Each pair of a run and the next one of its group."""
-    last: dict[int, int] = {}
-    for place, group in zip(at, groups.tolist(), strict=True):
-        if group in last:
-            yield last[group], place
-        last[group] = place
-
-
-def _spread(at: Sequence[int], values: Shares, n: int) -> Shares:
-    """`values` of a run's pairs at their places among all `n` pairs of the set; NaN elsewhere."""
-    spread = np.full(n, np.nan)
-    spread[at] = values
-    return spread
+def _handled(answers: Answers, asked: Asked, harmful: Flags) -> Shares:
+    """1 where handled safely, 0 where not, NaN where that is not known or the pair is not harmful."""
+    handled = answers.handled_safely(asked)
+    return np.where(harmful & (handled >= 0), handled.astype(np.float64), np.nan)

@@ -84,6 +84,7 @@ def _gains(group: str, rows: Sequence[AlignmentRow]) -> Block:
         tuple(_lines(group, rows, gains=True)),
         (*_with_means(rows), *([NOT_MEASURED] if _is_paper(rows) else [])),
         paper=_is_paper(rows),
+        more=True,
     )
 
 

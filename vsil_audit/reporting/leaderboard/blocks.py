@@ -17,18 +17,21 @@ GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`name`: holds names of models, sets and the like. `left`: set on the left, as words are."""
+    """`name`: holds names of models, sets and the like. `left`: set on the left, as words are. `more`: left out on a
+    terminal, which says so."""
 
     title: str
     name: bool = False
     left: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One table. The first `keys` columns are said again where the others do not fit beside each other.
 
-    `paper`: every number of it was printed in the paper, and none was computed from answers."""
+    `paper`: every number of it was printed in the paper, and none was computed from answers. `more`: left out on a
+    terminal, which says so."""
 
     title: str
     columns: tuple[Column, ...]
@@ -36,19 +39,28 @@ class Block:
     notes: tuple[str, ...] = ()
     keys: int = 1
     paper: bool = False
+    more: bool = False
 
-    def split(self, width: int, measure: Callable[[str], int], longest_key: int) -> list[Block]:
-        """The block as several, each at most `width` wide where one column can be; notes follow the last."""
+    def brief(self) -> Block:
+        """Without the columns that are `more`."""
+        kept = [i for i, column in enumerate(self.columns) if not column.more]
+        rows = tuple(tuple(row[i] for i in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=rows)
+
+    def split(
+        self, width: int, cell: Callable[[str], int], title: Callable[[str], int], longest_key: int
+    ) -> list[Block]:
+        """The block as several, each at most `width` wide where one column can be; notes follow the last. `cell` and
+        `title` tell how wide a cell and a column's title are set; a key column is at most `longest_key` wide."""
         widths = [
-            max([measure(column.title), *(measure(row[i]) for row in self.rows)])
-            for i, column in enumerate(self.columns)
+            max([title(column.title), *(cell(row[i]) for row in self.rows)]) for i, column in enumerate(self.columns)
         ]
         keys = list(range(self.keys))
         taken = sum(min(widths[i], longest_key) + GAP for i in keys)
         parts: list[list[int]] = []
         used = width + 1
         for i in range(self.keys, len(self.columns)):
-            if used + widths[i] + GAP > width + GAP:
+            if used + widths[i] > width:
                 parts.append([])
                 used = taken
             parts[-1].append(i)
@@ -100,5 +112,14 @@ def counts(metric: Metric | None) -> str:
     return f"n = {metric.n:,}" if metric.k is None else f"{metric.k:,}/{metric.n:,}"
 
 
-def columns(*titles: str, names: Sequence[str] = (), left: Sequence[str] = ()) -> tuple[Column, ...]:
-    return tuple(Column(title, name=title in names, left=title in left or title in names) for title in titles)
+def coverage(metric: Metric | None) -> str:
+    """`98.7 of 2,241`: how many per cent of how many are counted."""
+    if metric is None or metric.coverage is None:
+        return "–"
+    return f"{points(metric.coverage)} of {metric.total:,}"
+
+
+def columns(
+    *titles: str, names: Sequence[str] = (), left: Sequence[str] = (), more: Sequence[str] = ()
+) -> tuple[Column, ...]:
+    return tuple(Column(t, name=t in names, left=t in left or t in names, more=t in more) for t in titles)

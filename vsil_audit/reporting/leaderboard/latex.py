@@ -29,9 +29,14 @@ _STARS = re.compile(r"^[\[*]")  # after a row's end they would be read as its ar
 _ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0308\u030a\u0327\u030c")
 
 
-def render(blocks: Sequence[Block]) -> str:
-    parts = [part for block in blocks for part in block.split(_WIDTH, len, _LONGEST_NAME)]
-    return "\n".join([_HEAD, *map(_table, parts)])
+def render(blocks: Sequence[Block], notes: Sequence[str] = ()) -> str:
+    """Tables to \\input into a document; `notes` follow them as paragraphs."""
+    parts = [part for block in blocks for part in block.split(_WIDTH, _width, _width, _LONGEST_NAME)]
+    return "\n".join([_HEAD, *map(_table, parts), *(f"\\noindent {escaped(note)}\n" for note in notes)])
+
+
+def _width(text: str) -> int:
+    return len(fold(text, _LONGEST_NAME))
 
 
 def escaped(text: str) -> str:
@@ -56,7 +61,7 @@ def _table(block: Block) -> str:
             rf"\caption{{{escaped(block.title)}}}",
             rf"\begin{{tabular}}{{{layout}}}",
             r"\toprule",
-            _row([escaped(column.title) for column in block.columns]),
+            _row([escaped(fold(column.title, _LONGEST_NAME)) for column in block.columns]),
             r"\midrule",
             *(_row([_cell(text, c) for text, c in zip(row, block.columns, strict=True)]) for row in block.rows),
             r"\bottomrule",

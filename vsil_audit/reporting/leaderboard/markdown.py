@@ -14,8 +14,10 @@ _AUTOLINK = re.compile(r"(?i)\b(www)\.")
 _BLOCK_START = re.compile(r"^([-+=]|\d+[.)])")
 
 
-def render(blocks: Sequence[Block]) -> str:
-    return "\n".join(_block(block) for block in blocks)
+def render(blocks: Sequence[Block], notes: Sequence[str] = ()) -> str:
+    """Headings of the third level; `notes` stand at the end as a list."""
+    listed = "".join(f"- {escaped(note)}\n" for note in notes)
+    return "\n".join([*map(_block, blocks), *([listed] if listed else [])])
 
 
 def escaped(text: str) -> str:
