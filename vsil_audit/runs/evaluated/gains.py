@@ -56,13 +56,13 @@ def gains_of(answers: Answers, model: str, base: str, harmful: Harmful) -> Gains
         leakage=difference(
             "multimodal_leakage",
             "multi-modal leakage, ML = max(0, S_wv − S_t)",
-            _not_below_0(known_without),
+            not_below_0(known_without),
             "" if known_without.value is None else f"S_wv − S_t is {known_without.value:+.3f}",
         ),
     )
 
 
-def _not_below_0(found: Interval) -> Interval:
+def not_below_0(found: Interval) -> Interval:
     """max(0, ·) of the estimate and of its limits: as the maximum only grows with the difference, the interval covers
     max(0, true difference) whenever the two-sided one covers the difference."""
     if found.value is None:

@@ -1,0 +1,48 @@
+"""The simulation behind the intervals and tests of an evaluation, in small; `benchmarks/evaluation_coverage.py` runs it
+in full."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "evaluation_coverage.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluation_coverage", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_intervals_of_known_policies_cover_them(script: ModuleType, place: int) -> None:
+    """100 simulations: a cell of 95 % falls below 88 % once in a thousand times."""
+    design = script.designs()[place]
+    found = script.coverage(design, 100, 0)
+    assert len(found) == 39
+    assert min(found.values()) >= 0.88
+    assert sum(found.values()) / len(found) >= 0.94
+
+
+def test_paired_tests_keep_their_size_in_clusters_where_mcnemars_does_not(script: ModuleType) -> None:
+    design = script.designs()[4]
+    size = script.size(design, script.POLICIES["pair"], 100, 0)
+    assert size.ours <= 0.11
+    assert size.any_of_15 <= 0.11
+    assert size.mcnemar > 0.12, "else the design does not test what it is for"
+
+
+def test_all_true_ranks_lie_inside_together(script: ModuleType) -> None:
+    inside, width = script.ranks(script.designs()[1], 60, 0)
+    assert inside >= 0.9
+    assert width < 4, "and the intervals say something"
