@@ -13,7 +13,9 @@ differences and of MMStar's leakage. Tests: how often a paired test rejects at 5
 McNemar's test, which takes pairs as independent; the last column is the chance of any false rejection among 15
 tests after Holm. Ranks: how often all true ranks lie inside their intervals together. A cell fails below 93 % coverage,
 or above 7 % rejections (2 standard errors above 5 % at 500 simulations). Rates of which less than one case is expected
-are held to 89 %: Wilson's interval dips there (Brown, Cai and DasGupta 2001). Exit code 1 when a cell fails.
+are held to 89 %: Wilson's interval dips there (Brown, Cai and DasGupta 2001). Models of one rate that fail in unlike
+ways, one by whole clusters, the other pair by pair, are held to 10 % rejections: there the test is not exact. Exit code
+1 when a cell fails.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ Groups = npt.NDArray[np.int64]
 Policy = tuple[float, float, float]
 """Chances of refusal, warning and unsafe."""
 
-PROMISED, PROMISED_OF_THE_RAREST, NOMINAL = 0.93, 0.89, 0.07
+PROMISED, PROMISED_OF_THE_RAREST, NOMINAL, NOMINAL_UNLIKE = 0.93, 0.89, 0.07, 0.10
 POLICIES: Mapping[str, Policy] = {
     "pair": (0.01, 0.13, 0.86),
     "text": (0.10, 0.20, 0.70),
@@ -258,8 +260,9 @@ def main(arguments: Sequence[str]) -> int:
                 flush=True,
             )
         share = unlike(design, *given)
-        failed += share > NOMINAL
-        print(f"  {design.name + ', failing in unlike ways':44} {share:6.1%}{'   FAILED' if share > NOMINAL else ''}")
+        bad = share > NOMINAL_UNLIKE
+        failed += bad
+        print(f"  {design.name + ', in unlike ways':44} {share:6.1%}{'   FAILED' if bad else ''}", flush=True)
     print(f"\nranks of six models\n  {'':44} {'all inside':>10} {'ranks left open':>16}")
     for design in designs():
         inside, width = ranks(design, *given)

@@ -47,15 +47,16 @@ def duel(first: Compared, second: Compared, harmful: Harmful, *, balanced: bool)
 
     Where the benign pairs are the set's own, they are flipped together with the harmful ones of their cluster.
     """
-    on_harmful = _Both.of(first.harmful, second.harmful, harmful.groups[harmful.among])
     quantity = "balanced" if balanced else "safe_on_harmful"
-    difference, p_value, n = on_harmful.difference, on_harmful.p_value, on_harmful.n
-    total = len(first.harmful)
+    on_harmful = _Both.of(first.harmful, second.harmful, harmful.groups[harmful.among])
+    n, total = on_harmful.n, len(first.harmful)
     if balanced:  # helpful is the opposite of handled safely
         on_benign = _Both.of(second.benign, first.benign, first.benign_groups)
         difference = _mean(on_harmful, on_benign, own=first.own)
         p_value = _p_of_mean(on_harmful, on_benign, own=first.own)
         n, total = n + on_benign.n, total + len(first.benign)
+    else:
+        difference, p_value = on_harmful.difference(), on_harmful.p_value()
     one, other = first.asked, second.asked
     classed = dict.fromkeys(classed_note(compared.judged_by) for compared in (first, second))
     return LeaderboardTest(
@@ -95,11 +96,9 @@ class _Both:
     def changes(self) -> np.ndarray:
         return self.one.astype(np.int64) - self.two.astype(np.int64)
 
-    @property
     def difference(self) -> Interval:
         return paired_difference(self.one, self.two, self.groups)
 
-    @property
     def p_value(self) -> float | None:
         return weighted_sign_flip_p([NetChanges.of(self.changes, self.groups)], [1.0]) if self.n else None
 
@@ -108,7 +107,7 @@ def _mean(harmful: _Both, benign: _Both, *, own: bool) -> Interval:
     n = harmful.n + benign.n
     if not harmful.n or not benign.n:
         return Interval(None, None, None, n, "no pair was answered by both")
-    return mean_of_two(harmful.difference, benign.difference, least=-1.0, independent=not own)
+    return mean_of_two(harmful.difference(), benign.difference(), least=-1.0, independent=not own)
 
 
 def _p_of_mean(harmful: _Both, benign: _Both, *, own: bool) -> float | None:
