@@ -86,6 +86,7 @@ def test_by_default_the_pair_and_the_text_are_asked_and_classed_offline(
 ) -> None:
     said = vsil_audit(*line(server, gnomes))
     assert said.code == 0, said.err
+    assert "classed by offline rules" in said.err
     assert server.calls == 2 * (PAIRS + CONTROL)
     for name in ("run.json", "summary.json", "report.html", "report.json", "pairs.csv"):
         assert (run().path / name).stat().st_size > 0
@@ -120,6 +121,8 @@ def test_it_is_no_scan_and_is_taken_for_none(vsil_audit: Command, server: Rememb
     assert "another configuration" in over_it.err
     assert vsil_audit("scan", gnomes, "--detectors", "hygiene", "-o", "scan", "-q").code in (0, 3)
     assert "evaluation" not in [d.name for d in api.Audit.open("scan").summary.detectors]
+    compared = vsil_audit("compare", "scan", "run")
+    assert (compared.code, "vsil-audit leaderboard" in compared.err) == (2, True)
 
 
 def test_every_condition_with_captions_a_judge_a_base_model_and_safety_prompts(

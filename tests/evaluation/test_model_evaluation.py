@@ -262,6 +262,13 @@ class TestNoScan:
         assert (scan.evaluates, evaluation.evaluates) == (False, True)
         assert evaluation.folder.name.startswith("texts-evaluation-")
 
+    @pytest.mark.parametrize("condition", [Condition.CAPTION, Condition.IMAGE])
+    def test_a_scan_has_no_conditions_of_an_evaluation(self, texts: Path, condition: Condition) -> None:
+        asked = AskOptions(targets=("scripted/x.yaml",), conditions=(Condition.TEXT, condition))
+        with pytest.raises(ConfigurationError, match=f"no condition '{condition.value}'"):
+            plan_scan(load(texts), "texts", ScanOptions(ask=asked))
+        assert plan_evaluation(load(texts), "texts", ScanOptions(ask=asked)).evaluates
+
     def test_nobody_to_evaluate_is_told(self, texts: Path) -> None:
         with pytest.raises(ConfigurationError, match="no model was named to evaluate"):
             plan_evaluation(load(texts), "texts", ScanOptions())

@@ -20,9 +20,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def ending_options(command: F) -> F:
-    """Add --output, --overwrite, --fail-on, --min-coverage, --junit and --quiet."""
-    options = [
+def ending_options(fails_on: str) -> Callable[[F], F]:
+    """Add --output, --overwrite, --fail-on, --min-coverage, --junit and --quiet. `fails_on`: an example."""
+
+    def add(command: F) -> F:
+        for option in reversed(_options(fails_on)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _options(fails_on: str) -> list[Callable[[F], F]]:
+    return [
         run_option(
             "--output",
             "-o",
@@ -31,7 +41,7 @@ def ending_options(command: F) -> F:
             help="Run folder to write.",
         ),
         run_option("--overwrite", is_flag=True, help="Replace another run in that folder."),
-        run_option("--fail-on", multiple=True, metavar="COND", help="Exit 1 when it holds, e.g. 'suspected_rate>0.2'."),
+        run_option("--fail-on", multiple=True, metavar="COND", help=f"Exit 1 when it holds, e.g. '{fails_on}'."),
         run_option(
             "--min-coverage",
             type=click.FloatRange(0, 1),
@@ -42,9 +52,6 @@ def ending_options(command: F) -> F:
         run_option("--junit", is_flag=True, help="Also write junit.xml into the run folder."),
         run_option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 class Ending:

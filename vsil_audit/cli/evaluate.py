@@ -85,7 +85,7 @@ _WHOM = ("targets", "response_judges", "safety_prompts", "base_model", "captione
 )
 @answering_options
 @pair_options
-@ending_options
+@ending_options("evaluation.safe.pair@openai/gpt-4o-mini<0.9")
 @run_option("--plan", "only_plan", is_flag=True, help="Show what it would ask and cost, and stop.")
 @run_option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")
 @run_option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
@@ -176,6 +176,10 @@ def _run(path: str, reading: SourceOptions, options: ScanOptions, *, quiet: bool
 
     line = shlex.join(["vsil-audit", *sys.argv[1:]])
     with progress_on(Console(stderr=True), quiet=quiet) as progress:
+        if options.ask.targets and not options.ask.response_judges:
+            progress.remark(
+                "Answers are classed by offline rules, which read English only; --judge names a model for it."
+            )
         for name in options.ask.image_classifiers:
             if not (ready := readiness(name)).ready:
                 progress.remark(f"No verdicts of {name}: {ready.reason}. To have them: {ready.remedy}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @reading_options
 @asking_options
 @run_options
-@ending_options
+@ending_options("suspected_rate>0.2")
 @run_option(
     "--embedding-model",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

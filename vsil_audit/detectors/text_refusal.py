@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Readiness, Unit
 from vsil_audit.detectors.chat import Ask, AskContext, AskOptions, Condition, Observation, Part, Subject
-from vsil_audit.detectors.responses import CAPTION_FRAME, Responses, by_model
+from vsil_audit.detectors.responses import Responses, by_model
 from vsil_audit.evaluation.response import ResponseClass
 from vsil_audit.evaluation.response_judge import PROMPTS
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Outcome, Pair, Scored, Verdict
@@ -32,7 +32,7 @@ class TextRefusal:
         limits="A refusal of the text alone may be over-refusal: read it beside the benign control's rate. The offline "
         "classifier reads English only; other answers are abstentions.",
     )
-    prompts: ClassVar[tuple[str, ...]] = (*PROMPTS, CAPTION_FRAME)
+    prompts: ClassVar[tuple[str, ...]] = PROMPTS
     examines: ClassVar[frozenset[Part]] = frozenset({Part.SET, Part.CONTROL})
 
     def __init__(self) -> None:

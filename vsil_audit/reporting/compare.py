@@ -103,11 +103,17 @@ class Comparison(Model):
 
 
 def compare(runs: Sequence[RunFolder]) -> Comparison:
-    """Compare finished runs with the first of them. Raises ConfigurationError for fewer than two runs, RunFolderError
-    for a run that is not complete."""
+    """Compare finished runs with the first of them. Raises ConfigurationError for fewer than two runs and for
+    evaluations of models, RunFolderError for a run that is not complete."""
     if len(runs) < 2:
         raise ConfigurationError("a comparison needs at least two runs", "Name two or more run folders.")
     summaries = [run.summary() for run in runs]
+    for run, summary in zip(runs, summaries, strict=True):
+        if summary.evaluation is not None:
+            raise ConfigurationError(
+                f"{run.path} holds an evaluation of models, and no audit",
+                "Compare those with `vsil-audit leaderboard`.",
+            )
     manifests = [run.manifest() for run in runs]
     flags = [read_flags(run, summary) for run, summary in zip(runs, summaries, strict=True)]
     matchings = [match(flags[0], other, manifests[0], m) for other, m in zip(flags[1:], manifests[1:], strict=True)]

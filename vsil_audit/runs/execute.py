@@ -40,7 +40,7 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
             check_models(plan)
         manifest = _begin(plan, folder, command, progress)
         if manifest.state is RunState.COMPLETE:
-            progress.remark(f"This scan was complete already; nothing was done again. Folder: {plan.folder}")
+            progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
             return folder
         started = time.monotonic()
         try:
@@ -117,7 +117,7 @@ def _continued(plan: ScanPlan, folder: RunFolder, command: str, progress: Progre
             "Choose another folder with --output, or give --overwrite to replace that run.",
         )
     if found.stamp != plan.fingerprint.stamp:
-        progress.remark("Image files have changed since this folder was written; the scan starts anew.")
+        progress.remark("Image files have changed since this folder was written; the run starts anew.")
         _empty(plan.folder)
         return _new(plan, folder, command)
     if found.state is not RunState.COMPLETE:

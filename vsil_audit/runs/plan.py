@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import EMBEDDING_MODEL, Detector, DetectorSpec, Lens, Need, Readiness
-from vsil_audit.detectors.chat import AskOptions, ChatDetector
+from vsil_audit.detectors.chat import AskOptions, ChatDetector, Condition
 from vsil_audit.detectors.registry import AnyDetector
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.gateway.settings import GatewaySettings
@@ -100,6 +100,7 @@ class ScanPlan:
 def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
     """Resolve detectors against what is ready here. Raises ConfigurationError when nothing is left to run."""
     _check(options)
+    _check_conditions(options.ask)
     options = replace(options, ask=replace(options.ask, seed=options.seed))
     detectors, not_run = _resolve(options)
     offline = tuple(cast("type[Detector]", d) for d in detectors if Need.CHAT not in d.spec.needs)
@@ -200,6 +201,14 @@ def _check(options: ScanOptions) -> None:
     for name, value in (("--limit", options.limit), ("--sample", options.sample), ("--workers", options.workers)):
         if value is not None and value < 1:
             raise ConfigurationError(f"{name} must be at least 1, not {value}")
+
+
+def _check_conditions(ask: AskOptions) -> None:
+    foreign = [c.value for c in ask.conditions if c in (Condition.CAPTION, Condition.IMAGE)]
+    if foreign:
+        raise ConfigurationError(
+            f"a scan has no condition {foreign[0]!r}", f"vsil-audit evaluate PATH --conditions {','.join(foreign)} has."
+        )
 
 
 def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRun, ...]]:
