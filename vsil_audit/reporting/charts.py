@@ -18,14 +18,14 @@ def interval_strip(metric: Metric) -> Markup:
     """A share on a line from 0 to 100 %: its interval as a bar, itself as a tick, its chance level as a dashed tick."""
     if metric.value is None or metric.unit != "share":
         return Markup("")
-    parts = [_line("axis", 0, 12, _WIDTH, 12)]
-    parts += [_line("grid", x, 7, x, 17) for x in (0, 250, 500, 750, _WIDTH)]
+    parts = [line("axis", 0, 12, _WIDTH, 12)]
+    parts += [line("grid", x, 7, x, 17) for x in (0, 250, 500, 750, _WIDTH)]
     if metric.low is not None and metric.high is not None:
-        left, right = _x(metric.low), _x(metric.high)
+        left, right = place(metric.low), place(metric.high)
         parts.append(Markup('<rect class="interval" x="{}" y="7" width="{}" height="10"/>').format(left, right - left))
     if metric.chance is not None:
-        parts.append(_line("chance", _x(metric.chance), 1, _x(metric.chance), 23))
-    parts.append(_line("value", _x(metric.value), 3, _x(metric.value), 21))
+        parts.append(line("chance", place(metric.chance), 1, place(metric.chance), 23))
+    parts.append(line("value", place(metric.value), 3, place(metric.value), 21))
     label = f"{metric.name}: {number(metric).line()}"
     return Markup(
         '<svg class="strip" viewBox="0 0 1000 24" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
@@ -34,13 +34,13 @@ def interval_strip(metric: Metric) -> Markup:
 
 def difference_strip(value: float, low: float | None, high: float | None) -> Markup:
     """A difference of shares on a line from −100 to +100 percentage points, with its interval."""
-    parts = [_line("axis", 0, 12, _WIDTH, 12)]
-    parts += [_line("grid", x, 7, x, 17) for x in (0, 250, 750, _WIDTH)]
-    parts.append(_line("zero", 500, 1, 500, 23))
+    parts = [line("axis", 0, 12, _WIDTH, 12)]
+    parts += [line("grid", x, 7, x, 17) for x in (0, 250, 750, _WIDTH)]
+    parts.append(line("zero", 500, 1, 500, 23))
     if low is not None and high is not None:
-        left, right = _x((low + 1) / 2), _x((high + 1) / 2)
+        left, right = place((low + 1) / 2), place((high + 1) / 2)
         parts.append(Markup('<rect class="interval" x="{}" y="7" width="{}" height="10"/>').format(left, right - left))
-    parts.append(_line("value", _x((value + 1) / 2), 3, _x((value + 1) / 2), 21))
+    parts.append(line("value", place((value + 1) / 2), 3, place((value + 1) / 2), 21))
     return Markup(
         '<svg class="difference-strip" viewBox="0 0 1000 24" preserveAspectRatio="none" role="img" aria-label="{}">'
         "{}</svg>"
@@ -67,7 +67,7 @@ def histogram(bins: Sequence[int], label: str) -> Markup:
     described = f"{label}; counts in {len(bins)} bins from 0 to 1: " + ", ".join(str(n) for n in bins)
     return Markup(
         '<svg class="histogram" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{}">{}{}</svg>'
-    ).format(described, _line("axis", 0, 100, _WIDTH, 100), Markup("").join(bars))
+    ).format(described, line("axis", 0, 100, _WIDTH, 100), Markup("").join(bars))
 
 
 def _bar_height(count: int, top: int) -> float:
@@ -96,13 +96,13 @@ def rate_bar(metric: Metric, control: Metric | None = None) -> Markup:
     """A share as a bar from 0, its interval as a whisker, the benign control's share as a dashed tick."""
     if metric.value is None or metric.unit != "share":
         return Markup("")
-    parts = [_line("axis", 0, 18, _WIDTH, 18)]
-    parts.append(Markup('<rect class="bar" x="0" y="4" width="{}" height="14"/>').format(_x(metric.value)))
+    parts = [line("axis", 0, 18, _WIDTH, 18)]
+    parts.append(Markup('<rect class="bar" x="0" y="4" width="{}" height="14"/>').format(place(metric.value)))
     if metric.low is not None and metric.high is not None:
-        low, high = _x(metric.low), _x(metric.high)
-        parts += [_line("whisker", low, 11, high, 11)] + [_line("whisker", x, 7, x, 15) for x in (low, high)]
+        low, high = place(metric.low), place(metric.high)
+        parts += [line("whisker", low, 11, high, 11)] + [line("whisker", x, 7, x, 15) for x in (low, high)]
     if control is not None and control.value is not None:
-        parts.append(_line("chance", _x(control.value), 0, _x(control.value), 22))
+        parts.append(line("chance", place(control.value), 0, place(control.value), 22))
     beside = f"; benign control {number(control).line()}" if control is not None and control.value is not None else ""
     return Markup(
         '<svg class="rate-bar" viewBox="0 0 1000 22" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
@@ -143,11 +143,13 @@ def _stacked(names: Sequence[str], high: dict[str, float], gap: float) -> dict[s
     return tops
 
 
-def _x(value: float) -> float:
+def place(value: float) -> float:
+    """Where a share stands on a chart 1,000 wide."""
     return round(_WIDTH * min(max(value, 0.0), 1.0), 1)
 
 
-def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+def line(name: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    """A line of the class `name` that keeps its width however the chart is stretched."""
     return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}" vector-effect="non-scaling-stroke"/>').format(
         name, x1, y1, x2, y2
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vsil_audit.detectors.chat import Condition
 from vsil_audit.reporting.asked_page import WITH
+from vsil_audit.reporting.heat import Duel, DuelMatrix, duel_matrix
 from vsil_audit.runs.evaluated.rates import ALL, CATEGORY, CONTROL, LABEL, SUBCATEGORY
 from vsil_audit.runs.evaluation_summary import Balance, EvaluatedModel, Evaluation, EvaluationRow, PairedTest
 from vsil_audit.runs.metric import Metric
@@ -204,25 +205,19 @@ def _by_model(parts: Iterable[EvaluatedPart]) -> Iterator[tuple[str, list[_Line]
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Duels:
-    """Models under one condition against each other: `cells[row, column]` holds the test and whether the row's model
-    came first in it."""
-
-    title: str
-    models: list[str]
-    cells: Mapping[tuple[str, str], tuple[PairedTest, bool]]
-
-
-def duels(found: Evaluation, parts: Sequence[EvaluatedPart]) -> list[Duels]:
+def duels(found: Evaluation, parts: Sequence[EvaluatedPart]) -> list[DuelMatrix]:
     """All models against each other, for each condition and variant."""
-    tests = tests_of(found, "models")
+    tests, models = tests_of(found, "models"), [part.model.model for part in parts]
     asked = dict.fromkeys((test.condition, test.variant) for test in tests)
-    made = []
-    for condition, variant in asked:
-        these = [t for t in tests if (t.condition, t.variant) == (condition, variant)]
-        named = {name for t in these for name in (t.first, t.second)}
-        models = [part.model.model for part in parts if part.model.model in named]
-        cells = {(t.first, t.second): (t, True) for t in these} | {(t.second, t.first): (t, False) for t in these}
-        made.append(Duels(condition_words(condition, variant), models, cells))
-    return made
+    return [
+        duel_matrix(
+            condition_words(condition, variant).capitalize(),
+            models,
+            [
+                Duel(t.first, t.second, t.difference, t.n, t.p_adjusted, is_real(t))
+                for t in tests
+                if (t.condition, t.variant) == (condition, variant)
+            ],
+        )
+        for condition, variant in asked
+    ]

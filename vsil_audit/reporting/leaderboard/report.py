@@ -110,9 +110,15 @@ def render(report: LeaderboardReport, form: str) -> str:
 
             return latex.render(blocks(report), notes(report))
         case "html":
-            from vsil_audit.reporting.leaderboard.html import render_html
+            from vsil_audit.reporting.leaderboard.page import leaderboard_page
 
-            return render_html(report)
+            return leaderboard_page(
+                report.leaderboard,
+                report.paper,
+                report.alignment,
+                condition=report.condition,
+                warnings=report.warnings,
+            )
         case "json":
             return report.model_dump_json(indent=2) + "\n"
         case _:
