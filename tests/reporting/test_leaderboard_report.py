@@ -250,6 +250,12 @@ def test_every_row_of_a_latex_table_has_its_columns(report) -> None:
             assert not row.startswith(("[", "*"))
 
 
+def test_latex_never_has_more_tables_waiting_than_it_can_hold() -> None:
+    parts = render(whole(), "latex").split(r"\clearpage")
+    assert len(parts) > 2
+    assert max(part.count(r"\begin{table}") for part in parts) == 8
+
+
 def test_hostile_names_are_inert_on_a_terminal() -> None:
     text = shown(hostile(), 100)
     assert "\x1b" not in text
@@ -289,6 +295,7 @@ def test_markdown_is_escaped(text: str, safe: str) -> None:
         ("Δ − 1 … é", r"$\Delta$ $-$ 1 \ldots{} é"),
         ("中", "{[}U+4E2D]"),
         ("a中", "a[U+4E2D]"),
+        ("ḱ", "{[}U+1E31]"),
         ("a\tb\nc", "a b c"),
     ],
 )

@@ -10,8 +10,11 @@ from types import MappingProxyType
 from vsil_audit.reporting.leaderboard.blocks import Block, Column
 from vsil_audit.reporting.untrusted import fold, one_line
 
-_WIDTH = 100  # characters of \footnotesize that fit a page
+_WIDTH = 78  # characters of \footnotesize across the text of an article
 _LONGEST_NAME = 48
+_LAST_IN_FONTS = 0x17F  # of Latin Extended-A
+_MOST_FLOATS = 8
+_ENOUGH = "\\clearpage\n"  # LaTeX gives up where many tables wait for text to stand in
 _HEAD = (
     "% Tables written by `vsil-audit leaderboard`.\n"
     "% Needs \\usepackage{booktabs}, and with pdfLaTeX \\usepackage[T1]{fontenc}.\n"
@@ -32,7 +35,8 @@ _ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0308\u030a\u0327\u030c")
 def render(blocks: Sequence[Block], notes: Sequence[str] = ()) -> str:
     """Tables to \\input into a document; `notes` follow them as paragraphs."""
     parts = [part for block in blocks for part in block.split(_WIDTH, _width, _width, _LONGEST_NAME)]
-    return "\n".join([_HEAD, *map(_table, parts), *(f"\\noindent {escaped(note)}\n" for note in notes)])
+    tables = [_table(part) + (_ENOUGH if number % _MOST_FLOATS == 0 else "") for number, part in enumerate(parts, 1)]
+    return "\n".join([_HEAD, *tables, *(f"\\noindent {escaped(note)}\n" for note in notes)])
 
 
 def _width(text: str) -> int:
@@ -49,7 +53,13 @@ def _in_fonts(sign: str) -> bool:
     if sign.isascii():
         return True
     parts = unicodedata.normalize("NFD", sign)
-    return len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS
+    return (
+        ord(sign) <= _LAST_IN_FONTS
+        and len(parts) == 2
+        and parts[0].isascii()
+        and parts[0].isalpha()
+        and parts[1] in _ACCENTS
+    )
 
 
 def _table(block: Block) -> str:
