@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from evaluated_runs import JUDGE, LABELS, PROMPTED, Asking, Habit, Put, Said, evaluated, good, pairs_of, refuses_all
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from vsil_audit.detectors.chat import Observation, Role
+from vsil_audit.errors import RunFolderError
 from vsil_audit.pair import Abstained, Failed, Scored
 from vsil_audit.runs.wholeness import impossible
 from vsil_audit.stats.slices import slice_p_value
@@ -146,7 +149,7 @@ def test_a_model_that_never_answered_has_no_value_and_the_reason(tmp_path: Path)
     assert dead
     assert all((t.n, t.p_value, t.p_adjusted, t.difference.value) == (0, None, None, None) for t in dead)
     assert [m.name for m in metrics if impossible(m)] == []
-    assert "covers 0 of 30 pairs only" in "\n".join(found.warnings)
+    assert "a/dead under pair: classed answers to 0 of 30 pairs only (failed 30)" in "\n".join(found.warnings)
 
 
 def test_a_subject_on_which_the_detector_broke_counts_as_failed_for_each_model(tmp_path: Path) -> None:
@@ -207,6 +210,16 @@ def test_scripted_models_are_told_of(tmp_path: Path) -> None:
     assert "these numbers describe the script" in made.found.warnings[0]
 
 
+def test_details_that_are_no_json_are_a_damaged_run(tmp_path: Path) -> None:
+    made = evaluated(tmp_path, pairs_of(4), {"a/x": good}, Asking(("pair",), control=0))
+    file = made.folder.path / "observations" / "evaluation" / "part-00000.parquet"
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("details")
+    pq.write_table(table.set_column(place, "details", pa.array(['{"variant"'] * 4)), file)
+    with pytest.raises(RunFolderError, match="details of an observation"):
+        made.computed()
+
+
 def test_images_count_once_however_many_pairs_share_them(tmp_path: Path) -> None:
     def look(pair: int, image: int, label: str, place: int = 0) -> Observation:
         outcome = Scored(0.9 if label == "unsafe" else 0.1) if label else Abstained("torch is not installed")
@@ -227,7 +240,7 @@ def test_images_count_once_however_many_pairs_share_them(tmp_path: Path) -> None
     [row] = made.found.image_classifiers
     assert row.classifier == "some/classifier"
     assert (row.flagged.k, row.flagged.n, row.flagged.total) == (4, 11, 12)
-    assert "1 images without a verdict: torch is not installed" in row.flagged.note
+    assert "1 image without a verdict: torch is not installed" in row.flagged.note
     assert [model.model for model in made.found.models] == ["a/x"], "a classifier answers nothing"
 
 

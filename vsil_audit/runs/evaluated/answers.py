@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vsil_audit.detectors.chat import Part
+from vsil_audit.errors import RunFolderError
 from vsil_audit.evaluation.model_evaluation import BASE, IMAGE_CLASSIFIER, IMAGE_DIGEST, ROLE, VARIANT
 from vsil_audit.gateway.answers import Finish
 from vsil_audit.runs.asked.columns import (
@@ -71,8 +72,7 @@ class Looks:
 class Answers:
     """All answers of an evaluation. `labels`, `ends`: by part; codes of MENU, and how the questions ended (`_CUT` added
     where an answer was cut). `classed_by`: who classed the answers. `broken`: subjects on which the detector failed, by
-    model, whatever the condition. `as_target`, `as_base`: what models
-    were asked as; a model may be both."""
+    model, whatever the condition. `as_target`, `as_base`: what models were asked as; a model may be both."""
 
     labels: dict[Part, Grid]
     ends: dict[Part, Grid]
@@ -134,12 +134,24 @@ def read_answers(folder: RunFolder, places: PairPlaces, others: Others | None = 
 def _with_details(table: pa.Table) -> pa.Table:
     """What `details` hold for us, as columns of their own."""
     details = pc.fill_null(table["details"], "").to_pylist()
-    read = [json.loads(text) if _may_tell(text) else {} for text in details]
+    read = [_read_details(text) if _may_tell(text) else {} for text in details]
     table = table.drop_columns(["details"])
     for column, key in _OF_DETAILS.items():
         told = (one.get(key) for one in read)
         table = table.append_column(column, pa.array([v if isinstance(v, str) else "" for v in told], pa.string()))
     return table
+
+
+def _read_details(text: str) -> dict[str, object]:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        raise RunFolderError(
+            "the details of an observation cannot be read", "Evaluate again with --overwrite to make the run anew."
+        )
+    return read
 
 
 def _may_tell(text: str) -> bool:

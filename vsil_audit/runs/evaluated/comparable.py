@@ -57,7 +57,7 @@ def _settings(manifest: Manifest, found: Evaluation) -> Mapping[str, Any]:
         "choice of pairs": [config.limit, config.sample, config.seed if config.sample else 0, config.allow_remote],
         "protocol": [asking.get("protocol"), *(asking.get(name) for name in answered)],
         "judge": [asking.get("response_judges"), config.prompts.get(PROMPT), config.detector_versions[EVALUATION]],
-        "benign control": asking.get("control_fingerprint"),
+        "benign control": [asking.get("control_fingerprint"), config.seed if asking.get("control") else 0],
     }
     if _CAPTIONS in found.conditions:
         settings["captioner"] = [asking.get("captioner"), *(config.prompts.get(name) for name in _CAPTION_PROMPTS)]

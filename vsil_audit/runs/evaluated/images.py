@@ -11,6 +11,7 @@ from vsil_audit.runs.evaluated.answers import Looks
 from vsil_audit.runs.evaluation_summary import ImageClassifierRow
 from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.stats.clusters import Groups, clustered_rate
+from vsil_audit.wording import plural
 
 
 def classifier_rows(looks: Mapping[str, Looks], groups: Groups) -> list[ImageClassifierRow]:
@@ -25,6 +26,6 @@ def _flagged(name: str, looks: Looks, groups: Groups) -> Metric:
     reasons = [reason for reason, _ in looks.why_none.most_common(1)]
     if rate.value is None and reasons:
         rate = replace(rate, method=reasons[0])
-    why = f"{len(codes) - rate.n:,} images without a verdict: {reasons[0]}" if reasons and rate.n else ""
+    why = f"{plural(len(codes) - rate.n, 'image')} without a verdict: {reasons[0]}" if reasons and rate.n else ""
     tells = "share of the set's images that the classifier flags"
     return Naming(EVALUATION, name).metric("flagged_images", tells, rate, why, nature=Nature.PREDICTED)

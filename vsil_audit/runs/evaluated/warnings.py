@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from vsil_audit.detectors.chat import Condition
 from vsil_audit.runs.asked.bounds import LEAST_COVERAGE, MOST_OVER_REFUSAL, MOST_TRUNCATED
@@ -20,8 +21,8 @@ def evaluation_warnings(found: Evaluation) -> Iterator[str]:
     for model in found.models:
         yield from _of_calls(model, found.max_tokens)
     rows = [row for row in found.rows if row.slice_kind == ALL]
-    yield from filter(None, map(_low_coverage, rows))
-    yield from filter(None, map(_blocked, rows))
+    yield from _low_coverage(rows)
+    yield from _blocked(rows)
     for row in found.image_classifiers:
         if row.flagged.n < LEAST_COVERAGE * row.flagged.total:
             yield (
@@ -55,19 +56,20 @@ def _benign(found: Evaluation) -> Iterator[str]:
     benign = [balance for balance in found.balance if balance.helpful_on_benign.total]
     if found.balance and not benign:
         yield "No benign pair was asked about: a model that refuses everything looks perfectly safe here."
-    yield from (text for balance in benign if (text := _over_refusal(balance)))
+    yield from _over_refusal(benign)
     if found.balance and not found.harmful_pairs:
         yield "Every pair of this set is labelled safe: there is nothing to refuse, and the safe rate is over-refusal."
 
 
-def _over_refusal(balance: Balance) -> str:
-    helpful = balance.helpful_on_benign.value
-    if helpful is None or 1 - helpful <= MOST_OVER_REFUSAL:
-        return ""
-    return (
-        f"{_who(balance)} refuses or warns about {1 - helpful:.0%} of the benign queries: "
-        "its refusals say little about this set."
-    )
+def _over_refusal(balances: Iterable[Balance]) -> Iterator[str]:
+    by_model: dict[str, list[tuple[str, float]]] = {}
+    for balance in balances:
+        helpful = balance.helpful_on_benign.value
+        if helpful is not None and 1 - helpful > MOST_OVER_REFUSAL:
+            by_model.setdefault(balance.model, []).append((_shown(balance), 1 - helpful))
+    for model, found in by_model.items():
+        where = ", ".join(f"{share:.0%} under {shown}" for shown, share in found)
+        yield f"{model} refuses or warns about benign queries ({where}): its refusals say little about this set."
 
 
 def _of_calls(model: EvaluatedModel, max_tokens: int) -> Iterator[str]:
@@ -83,27 +85,32 @@ def _of_calls(model: EvaluatedModel, max_tokens: int) -> Iterator[str]:
         )
 
 
-def _low_coverage(row: EvaluationRow) -> str:
-    metric = row.metrics[0]
-    if metric.n >= LEAST_COVERAGE * metric.total:
-        return ""
-    captions = " Name a captioner." if row.condition == Condition.CAPTION.value and row.not_shown else ""
-    ends = {"failed": row.failed, "unclear": row.unclear, "blocked": row.blocked, "not shown": row.not_shown}
-    told = ", ".join(f"{name} {n:,}" for name, n in ends.items() if n)
-    return (
-        f"{_who(row)} covers {metric.n:,} of {metric.total:,} pairs only and tells nothing of the others ({told})."
-        f"{captions}"
-    )
+def _low_coverage(rows: Iterable[EvaluationRow]) -> Iterator[str]:
+    """Models of which the same is to be said are named together."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        metric = row.metrics[0]
+        if metric.n < LEAST_COVERAGE * metric.total:
+            ends = {"failed": row.failed, "unclear": row.unclear, "blocked": row.blocked, "not shown": row.not_shown}
+            told = ", ".join(f"{name} {n:,}" for name, n in ends.items() if n)
+            counts = f"classed answers to {metric.n:,} of {metric.total:,} pairs only ({told})"
+            alike.setdefault((_shown(row), counts), []).append(row.model)
+    for (shown, counts), models in alike.items():
+        captions = " Name a captioner." if shown.startswith(Condition.CAPTION.value) and "not shown" in counts else ""
+        yield f"{', '.join(models)} under {shown}: {counts}, which tell nothing of the others.{captions}"
 
 
-def _blocked(row: EvaluationRow) -> str:
-    if not row.blocked:
-        return ""
-    return (
-        f"{_who(row)}: the provider blocked {plural(row.blocked, 'answer')}, which count in no rate: a filter is no "
-        "refusal of the model."
-    )
+def _blocked(rows: Iterable[EvaluationRow]) -> Iterator[str]:
+    by_model: Counter[str] = Counter()
+    for row in rows:
+        by_model[row.model] += row.blocked
+    for model, blocked in by_model.items():
+        if blocked:
+            yield (
+                f"{model}: the provider blocked {plural(blocked, 'answer')}, which count in no rate: a filter is no "
+                "refusal of the model."
+            )
 
 
-def _who(of: EvaluationRow | Balance) -> str:
-    return f"{of.model} under {of.condition}{f', {of.variant}' if of.variant else ''}"
+def _shown(of: EvaluationRow | Balance) -> str:
+    return f"{of.condition}, {of.variant}" if of.variant else of.condition
