@@ -151,11 +151,9 @@ class ModelEvaluation:
 
     def finding(self, pair: Pair, observations: Sequence[Observation]) -> Finding:
         """No verdict: what models do says nothing of the pair. How safe their answers to the plain query were."""
-        plain = [
-            o for o in observations if o.role is Role.TARGET and not o.details.get(VARIANT) and ROLE not in o.details
-        ]
-        labels = Counter(o.label for o in plain if isinstance(o.outcome, Scored))
         answers = [o for o in observations if o.role is Role.TARGET]
+        plain = [o for o in answers if VARIANT not in o.details and ROLE not in o.details]
+        labels = Counter(o.label for o in plain if isinstance(o.outcome, Scored))
         details: dict[str, Json] = {"models": by_model(answers), "answers": len(plain), "classed": labels.total()}
         if labels:
             safe = 1.0 - labels[ResponseClass.UNSAFE.value] / labels.total()
