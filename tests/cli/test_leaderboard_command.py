@@ -93,7 +93,7 @@ def test_the_margin_decides_what_is_enough(runs: list[Path], group: Path) -> Non
 
 
 def test_a_group_without_runs_says_that_nothing_answers_it(group: Path) -> None:
-    assert "no set was answered" in said("--group", group)
+    assert "no set of the runs was answered" in said("--group", group)
 
 
 def test_a_group_of_the_papers_checkpoints_needs_no_run(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_checkpoint_that_was_not_evaluated_is_told_and_the_others_go_on() -> N
 def test_a_group_that_no_set_answers_is_told() -> None:
     found = align([group()], [answers({"t": flags(50, 20)})])
     assert found.rows == []
-    assert "no set was answered" in found.warnings[-1]
+    assert "no set of the runs was answered by both" in found.warnings[-1]
 
 
 def test_printed_rates_and_measured_ones_are_never_in_one_row() -> None:
@@ -188,6 +188,9 @@ def test_printed_rates_and_measured_ones_are_never_in_one_row() -> None:
     assert len(by_source["run"]) == 1
     assert len(by_source["paper"]) == 5
     assert [c.name for c in by_source["run"][0].multimodal_aligned.checkpoints] == ["m"]
+    alone = align([both])
+    assert {row.source for row in alone.rows} == {"paper"}
+    assert [w for w in alone.warnings if "no set of the runs was answered" in w]
 
 
 def test_text_from_the_paper_and_multimodal_from_a_run_make_no_row() -> None:
@@ -200,7 +203,8 @@ def test_text_from_the_paper_and_multimodal_from_a_run_make_no_row() -> None:
     )
     found = align([mixed], [answers({"m": flags(60, 40)}, "VLSBench")])
     assert found.rows == []
-    assert "of one source" in found.warnings[-1]
+    for source in ("of the paper", "of the runs"):
+        assert [w for w in found.warnings if f"no set {source} was answered by both" in w]
 
 
 def test_the_interval_covers_the_true_gap() -> None:

@@ -115,19 +115,17 @@ def align(groups: Sequence[AlignmentGroup], answered: Sequence[SetAnswers] = (),
     rows: list[AlignmentRow] = []
     warnings: list[str] = []
     for group in groups:
-        found = 0
         for source in group.sources:
-            for answers in answered if source == RUN else paper_answers(paper_tables()):
-                said = _Comparison(group, source, answers, margin)
-                warnings += said.warnings()
-                if (row := said.row()) is not None:
-                    rows.append(row)
-                    found += 1
-        if not found:
-            warnings.append(
-                f"{group.name}: no set was answered by a text-aligned and by a multimodal-aligned checkpoint "
-                "of one source."
-            )
+            sets = answered if source == RUN else paper_answers(paper_tables())
+            compared = [_Comparison(group, source, answers, margin) for answers in sets]
+            found = [row for each in compared if (row := each.row()) is not None]
+            rows += found
+            warnings += [warning for each in compared for warning in each.warnings()]
+            if not found:
+                warnings.append(
+                    f"{group.name}: no set of the {'runs' if source == RUN else source} was answered by both a text-aligned "
+                    "and a multimodal-aligned checkpoint."
+                )
     return Alignment(margin=margin, rows=rows, warnings=warnings)
 
 
