@@ -84,7 +84,7 @@ def test_a_group_gives_the_gap_of_its_checkpoints(runs: list[Path], group: Path)
     text = said(*runs, "--group", group)
     assert "Alignment: gnomes, is text enough?" in text
     assert re.search(r"gnomes \+30\.0 \[\+\d\d\.\d, \+\d\d\.\d\] images add", text)
-    assert "paired, n = 120" in text
+    assert "paired, 120 of 120 pairs" in text
     assert "From the paper" not in text
 
 

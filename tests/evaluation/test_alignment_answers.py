@@ -97,6 +97,7 @@ def test_failures_are_no_answers(tmp_path: Path) -> None:
     (row,) = align([GROUP], found).rows
     assert not row.paired
     assert row.gap.value == pytest.approx(0)
+    assert (row.gap.n, row.gap.total) == (N // 3, N)
 
 
 def test_pairs_that_the_set_labels_safe_do_not_count(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class AlignmentRow(Model):
     """One group on one set. `source` is `run` (measured here) or `paper` (printed there), never both in one row.
 
     `gap`: Δ in [−1, 1], with its interval where there is one; `paired`: over the pairs that all aligned checkpoints
-    answered (`gap.n`)."""
+    answered (`gap.n` of `gap.total`)."""
 
     group: str
     dataset: str
@@ -122,9 +122,10 @@ def align(groups: Sequence[AlignmentGroup], answered: Sequence[SetAnswers] = (),
             rows += found
             warnings += [warning for each in compared for warning in each.warnings()]
             if not found:
+                of = "runs" if source == RUN else source
                 warnings.append(
-                    f"{group.name}: no set of the {'runs' if source == RUN else source} was answered by both a text-aligned "
-                    "and a multimodal-aligned checkpoint."
+                    f"{group.name}: no set of the {of} was answered by both a text-aligned and a multimodal-aligned "
+                    "checkpoint."
                 )
     return Alignment(margin=margin, rows=rows, warnings=warnings)
 
@@ -185,7 +186,7 @@ class _Comparison:
             base=self._role(AlignmentRole.BASE) if self._found[AlignmentRole.BASE] else None,
             text_aligned=self._role(AlignmentRole.TEXT),
             multimodal_aligned=self._role(AlignmentRole.MULTIMODAL),
-            gap=_metric(_GAP, interval, "difference"),
+            gap=_metric(_GAP, interval, "difference", total=self._total([*multimodal, *text])),
             paired=paired,
             verdict=verdict,
             says=_says(verdict, interval, self._margin),
@@ -196,16 +197,22 @@ class _Comparison:
         over_base = role is not AlignmentRole.BASE and bool(base)
 
         def gain(of: Sequence[str]) -> Metric | None:
-            return _metric(_GAIN, self._difference(of, base)[0], "difference") if over_base else None
+            if not over_base:
+                return None
+            return _metric(_GAIN, self._difference(of, base)[0], "difference", total=self._total([*of, *base]))
 
         return RoleRate(
             role=role.value,
-            mean=_metric(_SAFE, self._mean(names), "share"),
+            mean=_metric(_SAFE, self._mean(names), "share", total=self._total(names)),
             gain=gain(names),
             checkpoints=[
                 CheckpointRate(name=name, safe=self._answers.rates[name], gain=gain([name])) for name in names
             ],
         )
+
+    def _total(self, names: Sequence[str]) -> int:
+        """Pairs that might have been answered."""
+        return max(self._answers.rates[name].total for name in names)
 
     def _mean(self, names: Sequence[str]) -> Interval:
         """Mean safe rate; its limits are the mean of the checkpoints' own, which holds however alike they answer."""
@@ -243,7 +250,7 @@ def _apart(first: Interval, second: Interval) -> Interval:
     return independent_difference(ours, theirs, min(first.n, second.n))
 
 
-def _metric(named: tuple[str, str], found: Interval, unit: str, note: str = "") -> Metric:
+def _metric(named: tuple[str, str], found: Interval, unit: str, note: str = "", total: int = 0) -> Metric:
     without = found.low is None
     return Metric(
         name=f"alignment.{named[0]}",
@@ -256,7 +263,7 @@ def _metric(named: tuple[str, str], found: Interval, unit: str, note: str = "") 
         high=found.high,
         interval="" if without else found.method,
         n=found.n,
-        total=found.n,
+        total=max(found.n, total),
         note="; ".join(part for part in (note, found.method if without else "") if part),
     )
 

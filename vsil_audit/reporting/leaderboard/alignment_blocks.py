@@ -45,7 +45,11 @@ def _gaps(group: str, rows: Sequence[AlignmentRow], margin: float, tables: Paper
                 row.verdict.value,
                 difference(row.text_aligned.gain),
                 difference(row.multimodal_aligned.gain),
-                *([] if paper else [f"{'paired' if row.paired else 'apart'}, n = {row.gap.n:,}"]),
+                *(
+                    []
+                    if paper
+                    else [f"{'paired' if row.paired else 'apart'}, {row.gap.n:,} of {row.gap.total:,} pairs"]
+                ),
             )
             for row in rows
         ),
