@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -267,10 +268,8 @@ def _held_out(
 
 
 def _folds(groups: Sequence[str], folds: int) -> npt.NDArray[np.int64]:
-    """Fold number of each response; a group is in one fold."""
-    order = {group: i for i, group in enumerate(sorted(set(groups)))}
-    drawn: npt.NDArray[np.int64] = np.random.default_rng(0).permutation(len(order))[[order[g] for g in groups]] % folds
-    return drawn
+    """Fold number of each response; a group is in one fold, and in the same one whatever other groups there are."""
+    return np.array([int.from_bytes(sha256(g.encode()).digest()[:8], "big") % folds for g in groups], dtype=np.int64)
 
 
 def _sharpnesses(logits: Floats, gold: npt.NDArray[np.int64], cell: npt.NDArray[np.str_]) -> tuple[float, float]:
