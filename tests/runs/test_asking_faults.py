@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from gnome_set import write_gnomes
 
 from vsil_audit.audit import Audit, scan
 from vsil_audit.detectors.chat import AskOptions
-from vsil_audit.errors import ExitCode
-from vsil_audit.gateway import NoProviderError, Patience, RetryPolicy
+from vsil_audit.errors import ExitCode, RunFolderError
+from vsil_audit.gateway import Budget, BudgetReachedError, NoProviderError, Patience, RetryPolicy
 from vsil_audit.gateway.limiter import Limits
 from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.pair import Abstained, Failed, Scored
@@ -141,6 +142,23 @@ def test_an_endpoint_that_dies_ends_the_run_soon_and_the_next_one_goes_on(
     assert set(server.answered.values()) == {1}
     assert server.calls == spent(audit, "calls") == asked_in_all
     assert summary_of(audit) == summary_of(undisturbed)
+
+
+def test_a_folder_that_cannot_be_written_ends_the_run_and_costs_no_answer(
+    gnomes: Path, server: ChatServer, tmp_path: Path
+) -> None:
+    chosen = options(server, gnomes, tmp_path / "run")
+    with pytest.raises(BudgetReachedError):
+        scan(gnomes, options=replace(chosen, gateway=replace(chosen.gateway, budget=Budget(max_calls=3))))
+    in_the_way = tmp_path / "run" / "observations"
+    in_the_way.write_text("no folder")
+    with pytest.raises(RunFolderError, match="cannot write"):
+        scan(gnomes, options=chosen)
+    assert server.calls < 300, "it stops, rather than ask about what it cannot keep"
+    in_the_way.unlink()
+    audit = scan(gnomes, options=chosen)
+    assert set(server.answered.values()) == {1}
+    assert spent(audit, "calls") == server.calls
 
 
 def test_the_servers_own_record_tells_the_roles_apart(server: ChatServer, gnomes: Path, tmp_path: Path) -> None:
