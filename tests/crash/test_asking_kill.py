@@ -30,7 +30,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 
 PAIRS = 60
-KILLS = 12
+KILLS = 10
 CONCURRENCY = 8
 
 SCAN = """
@@ -174,6 +174,23 @@ def test_interrupted_while_it_asks_it_keeps_what_it_paid_for_and_goes_on(
     manifest = RunFolder(tmp_path / "run").manifest()
     assert manifest.state is RunState.COMPLETE
     assert sum(row.calls for row in manifest.spend) == server.calls
+
+
+def test_interrupted_twice_it_ends_at_once_and_in_order(gnomes: Path, tmp_path: Path) -> None:
+    with ChatServer(latency=(30, 30)) as server:
+        process = start(server, gnomes, tmp_path)
+        assert wait_until_asked(server, process, CONCURRENCY)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while b"again to leave them" not in (line := process.stderr.readline()):
+            assert line, "it did not say that it waits"
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 8
+    assert process.returncode == 130
+    assert errors.decode().split() == "Interrupted. What was done is kept; the same command continues.".split()
+    assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
 
 
 def test_interrupted_while_it_reads_it_has_asked_nothing_and_goes_on(

@@ -61,6 +61,7 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
                 _listen(asking, detector, thread, progress)
         except KeyboardInterrupt:
             grace = _GRACE_WHEN_INTERRUPTED
+            progress.remark(f"Waiting up to {grace:g} s for answers on their way; again to leave them.")
             raise
         finally:
             try:
