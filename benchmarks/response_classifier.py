@@ -40,7 +40,7 @@ DRAWS = 1000
 class Labelled:
     """`gold`: 0, 1, 2 (refusal, warning, unsafe). `verdict`: the same or 3 (unclear). `refused`: what the set calls a
     refusal. `act`: number of the likeliest act. `rejects`: no effective answer, as the classifier says. `gates`: no
-    answer at all."""
+    answer at all. `risky`: the question carries a risk; only there are errors of rates measured."""
 
     name: str
     texts: list[str]
@@ -52,6 +52,7 @@ class Labelled:
     act: np.ndarray
     rejects: np.ndarray
     gates: np.ndarray
+    risky: np.ndarray
 
 
 def main() -> None:
@@ -110,6 +111,7 @@ def measured(data: Path) -> tuple[list[Labelled], Mapping[str, Cell]]:
                 acts.argmax(axis=1),
                 fitted.rejects[here] > 0.5,
                 np.array([r is not None for r in reasons]),
+                np.array([r.risky for r in rows]),
             )
         )
     cells = {cell.name: cell for cell in fitted.model.cells}
@@ -155,7 +157,7 @@ def _trained_on_it(data: Path) -> list[Labelled]:
     return [
         Labelled(
             f"bound: {name}", [r.text for r in responses], models, groups, gold, gold == 0,
-            (found @ CLASS_OF_ACT).argmax(axis=1), found.argmax(axis=1), none, none,
+            (found @ CLASS_OF_ACT).argmax(axis=1), found.argmax(axis=1), none, none, ~none,
         )
         for name, found in (("questions", by_question), ("models, questions", fitted.acts))
     ]  # fmt: skip
@@ -178,6 +180,7 @@ def _shipped(data: Path) -> list[Labelled]:
         "act": np.array([ACTS.index(v.act) if v.act else -1 for v in verdicts]),
         "rejects": np.array([(v.rejects or 0) > 0.5 for v in verdicts]),
         "gates": np.array([v.no_answer not in (None, Unclear.UNSURE) for v in verdicts]),
+        "risky": np.ones(len(rows), dtype=bool),
     }
     action = np.array([row["action"] for row in rows])
     return [
@@ -257,7 +260,9 @@ def rate_lines(labelled: Labelled, cells: Mapping[str, Cell]) -> tuple[int, int]
         return 0, 0
     covered = told = 0
     for model in sorted(set(labelled.models)):
-        here = (labelled.models == model) & ~labelled.gates
+        here = (labelled.models == model) & ~labelled.gates & labelled.risky
+        if here.sum() < Settings().least_cell:
+            continue
         verdicts = [ResponseVerdict([*CLASSES, ResponseClass.UNCLEAR][v]) for v in labelled.verdict[here]]
         rates = class_rates(verdicts, [c for name, c in cells.items() if name != f"{labelled.name}: {model}"])
         parts = []

@@ -103,7 +103,8 @@ def _xstest(path: Path) -> Rows:
             acts, gold = "ARC", UNSAFE
         else:
             acts, gold = ("A" if to_safe and not _cautious(text) else "AC"), UNSAFE
-        yield LabelledResponse(text, _acts(acts), gold, "xstest", model, f"xstest {row['id']}")
+        group = f"xstest {row['id']}"
+        yield LabelledResponse(text, _acts(acts), gold, "xstest", model, group, risky=not to_safe)
 
 
 _TONES = {
@@ -157,7 +158,7 @@ def _rbr(path: Path) -> Rows:
             acts = "DURC"
         else:
             continue
-        yield LabelledResponse(text, _acts(acts), gold, "rbr", "rbr", f"rbr {number}", 0.7)
+        yield LabelledResponse(text, _acts(acts), gold, "rbr", "rbr", f"rbr {number}", 0.7, risky=refuse)
 
 
 _OWN = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from importlib.resources import files
 from itertools import product
 
@@ -90,6 +91,12 @@ def test_the_card_names_the_file_that_ships() -> None:
     package = files("vsil_audit.evaluation.response_model")
     digest = hashlib.sha256(package.joinpath("weights.npz").read_bytes()).hexdigest()
     assert digest in package.joinpath("README.md").read_text("utf-8")
+
+
+def test_errors_of_rates_are_measured_on_risky_questions_and_in_large_cells_only() -> None:
+    responses = [replace(r, risky=r.source == "a" or (r.source == "b" and r.group == THINGS[0])) for r in corpus()]
+    cells = fit(responses, ["a model", "b model", "c model"], Settings(least_groups=2)).model.cells
+    assert [(cell.name, cell.counts.sum()) for cell in cells] == [("a: a model", 120)]
 
 
 def test_a_label_that_allows_two_acts_is_resolved_by_the_others() -> None:
