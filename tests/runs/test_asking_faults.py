@@ -4,14 +4,16 @@ answer that was paid for is paid for again, and when the endpoint dies that is s
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, Faults, role_of
+from chat_server import Asked, ChatServer, Faults, plausible, role_of
 from gnome_set import write_gnomes
 
 from vsil_audit.audit import Audit, scan
@@ -24,6 +26,7 @@ from vsil_audit.pair import Abstained, Failed, Scored
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 from vsil_audit.runs.plan import ScanOptions
+from vsil_audit.runs.progress import Silent
 
 PAIRS = 150
 CONCURRENCY = 24
@@ -154,22 +157,37 @@ def test_a_folder_that_cannot_be_written_ends_the_run_and_costs_no_answer(
     in_the_way.write_text("no folder")
     with pytest.raises(RunFolderError, match="cannot write"):
         scan(gnomes, options=chosen)
-    assert server.calls < 300, "it stops, rather than ask about what it cannot keep"
+    assert all(role_of(asked) == "target" for asked in server.heard), "it stops: nothing more is asked of the judge"
     in_the_way.unlink()
     audit = scan(gnomes, options=chosen)
     assert set(server.answered.values()) == {1}
     assert spent(audit, "calls") == server.calls
 
 
+def test_answers_that_can_no_longer_be_kept_are_told_at_once_and_the_run_goes_on(
+    gnomes: Path, server: ChatServer, tmp_path: Path
+) -> None:
+    chosen = options(server, gnomes, tmp_path / "run")
+    remarks: list[str] = []
+    cut_at = 30
+
+    def cutting(asked: Asked) -> str:
+        if server.calls == cut_at:  # the table is gone, as after somebody else's `cache clear` gone wrong
+            with closing(sqlite3.connect(tmp_path / "cache" / "answers.sqlite", timeout=10)) as database, database:
+                database.execute("DROP TABLE answers")
+        return plausible(asked)
+
+    class Listener(Silent):
+        def remark(self, text: str) -> None:
+            remarks.append(text)
+
+    server.answer = cutting
+    audit = scan(gnomes, options=chosen, progress=Listener())
+    assert audit.folder.manifest().state is RunState.COMPLETE
+    assert any("answers.sqlite" in remark for remark in remarks)
+
+
 def test_the_servers_own_record_tells_the_roles_apart(server: ChatServer, gnomes: Path, tmp_path: Path) -> None:
     """The tests above rest on that."""
-    roles: set[str] = set()
-    usual = server.answer
-
-    def noting(asked: Any) -> str:
-        roles.add(role_of(asked))
-        return usual(asked)
-
-    server.answer = noting
     scan(gnomes, options=options(server, gnomes, tmp_path / "run", limit=4))
-    assert roles == {"target", "safety_judge", "llm_judge"}
+    assert {role_of(asked) for asked in server.heard} == {"target", "safety_judge", "llm_judge"}
