@@ -188,6 +188,9 @@ class ChatServer:
         return await self._paid(request, asked, text, body)
 
     async def _paid(self, request: web.Request, asked: Asked, text: str, body: bytes) -> web.StreamResponse:
+        if request.transport is None or request.transport.is_closing():
+            self.failed["nobody waits"] += 1  # whoever asked has given up, or was killed
+            return web.Response()
         usage = json.loads(body)["usage"]
         self.answered[asked.digest] += 1
         self.said[asked.digest] = text

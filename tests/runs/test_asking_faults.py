@@ -31,7 +31,7 @@ from vsil_audit.runs.progress import Silent
 PAIRS = 150
 CONCURRENCY = 24
 ASKING = ("text_refusal", "safety_judge", "llm_judge")
-RETRY = RetryPolicy(attempt_timeout=0.6, total_timeout=30, base=0.02, longest=0.2, timeout=4, malformed=6)
+RETRY = RetryPolicy(attempt_timeout=2.5, total_timeout=30, base=0.02, longest=0.2, timeout=4, malformed=6)
 FAULTS = Faults(too_many=0.02, server_error=0.01, hang=0.01, malformed=0.01, cut=0.01)
 
 
