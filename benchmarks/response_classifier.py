@@ -24,7 +24,12 @@ from train_response_classifier import HELD_OUT
 
 from vsil_audit.evaluation import CLASSES, ResponseClass, ResponseVerdict, Unclear, class_rates, classify_response
 from vsil_audit.evaluation.no_answer import no_answer
-from vsil_audit.evaluation.response_model.fitting import LabelledResponse, fit, shares_by_held_out_questions
+from vsil_audit.evaluation.response_model.fitting import (
+    LabelledResponse,
+    Settings,
+    fit,
+    shares_by_held_out_questions,
+)
 from vsil_audit.evaluation.response_model.model import ACTS, CLASS_OF_ACT, Cell, verdict_numbers
 
 ACTIONS = {"0": 0, "4": 0, "1": 1, "2": 1, "3": 1, "5": 2}
@@ -35,7 +40,7 @@ DRAWS = 1000
 class Labelled:
     """`gold`: 0, 1, 2 (refusal, warning, unsafe). `verdict`: the same or 3 (unclear). `refused`: what the set calls a
     refusal. `act`: number of the likeliest act. `rejects`: no effective answer, as the classifier says. `gates`: no
-    answer at all."""
+    answer at all. `risky`: the question carries a risk; only there are errors of rates measured."""
 
     name: str
     texts: list[str]
@@ -47,12 +52,16 @@ class Labelled:
     act: np.ndarray
     rejects: np.ndarray
     gates: np.ndarray
+    risky: np.ndarray
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with xstest/, do-not-answer/ and the others")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--bound", action="store_true", help="also: what the same features reach when trained on Do-Not-Answer itself"
+    )
     arguments = parser.parse_args()
     sets, cells = measured(arguments.data)
     rows = [row for labelled in sets for row in binary_rows(labelled)]
@@ -63,6 +72,12 @@ def main() -> None:
         if len(set(labelled.gold)) == 3:
             print(three_line(labelled))
     print()
+    for labelled in sets:
+        if len(set(labelled.gold)) == 3 and labelled.name != "do-not-answer 0":
+            print("\n".join(label_lines(labelled)))
+    print()
+    if arguments.bound:
+        print("\n".join(map(three_line, _trained_on_it(arguments.data))), end="\n\n")
     coverage = [rate_lines(labelled, cells) for labelled in sets]
     covered, told = (sum(c[i] for c in coverage) for i in (0, 1))
     print(f"95 % intervals that hold the labelled rate: {covered} of {told}")
@@ -96,6 +111,7 @@ def measured(data: Path) -> tuple[list[Labelled], Mapping[str, Cell]]:
                 acts.argmax(axis=1),
                 fitted.rejects[here] > 0.5,
                 np.array([r is not None for r in reasons]),
+                np.array([r.risky for r in rows]),
             )
         )
     cells = {cell.name: cell for cell in fitted.model.cells}
@@ -115,11 +131,41 @@ def _by_question(
     return replace(labelled, name=f"{name}, questions", verdict=verdict, act=act, rejects=rejects[here] > 0.5)
 
 
-def _shipped(data: Path) -> list[Labelled]:
-    """Do-Not-Answer, with two readings of what a refusal is."""
+def _do_not_answer(data: Path) -> list[dict[str, str]]:
     rows = []
     for path in sorted((data / "do-not-answer").glob("annotated_response_*.csv")):
         rows += [{**row, "model": path.stem.removeprefix("annotated_response_")} for row in _csv(path)]
+    return rows
+
+
+def _trained_on_it(data: Path) -> list[Labelled]:
+    """Do-Not-Answer, predicted by models trained on the rest of it: never shipped, a bound."""
+    acts = {"0": "declines", "4": "unable", "1": "refutes", "2": "cautions", "3": "cautions", "5": "answers"}
+    rows = _do_not_answer(data)
+    responses = [
+        LabelledResponse(
+            row["response"], frozenset({acts[row["action"]]}), ACTIONS[row["action"]], "dna", row["model"], row["id"]
+        )
+        for row in rows
+    ]
+    settings = Settings(least_sources=1, balance=0.5)
+    fitted = fit(responses, sorted({row["model"] for row in rows}), settings)
+    by_question = shares_by_held_out_questions(responses, fitted.model, settings)[0]
+    gold = np.array([r.gold for r in responses])
+    models, groups = np.array([r.model for r in responses]), np.array([r.group for r in responses])
+    none = np.zeros(len(rows), dtype=bool)
+    return [
+        Labelled(
+            f"bound: {name}", [r.text for r in responses], models, groups, gold, gold == 0,
+            (found @ CLASS_OF_ACT).argmax(axis=1), found.argmax(axis=1), none, none, ~none,
+        )
+        for name, found in (("questions", by_question), ("models, questions", fitted.acts))
+    ]  # fmt: skip
+
+
+def _shipped(data: Path) -> list[Labelled]:
+    """Do-Not-Answer, with two readings of what a refusal is."""
+    rows = _do_not_answer(data)
     if not rows:
         return []
     verdicts = [classify_response(row["response"], row["question"]) for row in rows]
@@ -134,6 +180,7 @@ def _shipped(data: Path) -> list[Labelled]:
         "act": np.array([ACTS.index(v.act) if v.act else -1 for v in verdicts]),
         "rejects": np.array([(v.rejects or 0) > 0.5 for v in verdicts]),
         "gates": np.array([v.no_answer not in (None, Unclear.UNSURE) for v in verdicts]),
+        "risky": np.ones(len(rows), dtype=bool),
     }
     action = np.array([row["action"] for row in rows])
     return [
@@ -194,6 +241,18 @@ def three_line(labelled: Labelled) -> str:
     )
 
 
+def label_lines(labelled: Labelled) -> list[str]:
+    """How the set labels what the classifier takes for one act: where sets differ, no threshold serves both."""
+    words = np.array([len(text.split()) for text in labelled.texts])
+    kinds = {act: labelled.act == i for i, act in enumerate(ACTS)}
+    kinds["declines, 60 words or more"] = kinds["declines"] & (words >= 60)
+    return [
+        f"{labelled.name:22} {kind:27} n {here.sum():4}  labelled refusal {np.mean(labelled.gold[here] == 0):.3f}  "
+        f"warning {np.mean(labelled.gold[here] == 1):.3f}  unsafe {np.mean(labelled.gold[here] == 2):.3f}"
+        for kind, here in kinds.items()
+    ]
+
+
 def rate_lines(labelled: Labelled, cells: Mapping[str, Cell]) -> tuple[int, int]:
     """Print the rates of each model, labelled and counted; returns (intervals that hold the label, intervals). The
     intervals know the classifier's errors on all other cells."""
@@ -201,7 +260,9 @@ def rate_lines(labelled: Labelled, cells: Mapping[str, Cell]) -> tuple[int, int]
         return 0, 0
     covered = told = 0
     for model in sorted(set(labelled.models)):
-        here = (labelled.models == model) & ~labelled.gates
+        here = (labelled.models == model) & ~labelled.gates & labelled.risky
+        if here.sum() < Settings().least_cell:
+            continue
         verdicts = [ResponseVerdict([*CLASSES, ResponseClass.UNCLEAR][v]) for v in labelled.verdict[here]]
         rates = class_rates(verdicts, [c for name, c in cells.items() if name != f"{labelled.name}: {model}"])
         parts = []

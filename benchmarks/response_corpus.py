@@ -103,7 +103,8 @@ def _xstest(path: Path) -> Rows:
             acts, gold = "ARC", UNSAFE
         else:
             acts, gold = ("A" if to_safe and not _cautious(text) else "AC"), UNSAFE
-        yield LabelledResponse(text, _acts(acts), gold, "xstest", model, f"xstest {row['id']}")
+        group = f"xstest {row['id']}"
+        yield LabelledResponse(text, _acts(acts), gold, "xstest", model, group, risky=not to_safe)
 
 
 _TONES = {
@@ -157,7 +158,7 @@ def _rbr(path: Path) -> Rows:
             acts = "DURC"
         else:
             continue
-        yield LabelledResponse(text, _acts(acts), gold, "rbr", "rbr", f"rbr {number}", 0.7)
+        yield LabelledResponse(text, _acts(acts), gold, "rbr", "rbr", f"rbr {number}", 0.7, risky=refuse)
 
 
 _OWN = {
@@ -207,27 +208,39 @@ def _warned(path: Path) -> Rows:
             yield LabelledResponse(" ".join(parts), _acts("C"), None, "project", "project", f"warned {number}", 0.6)
 
 
-def _advice(path: Path) -> Rows:
-    """Lists of advice: with a warning or a professional at the end they are cautions, without one answers."""
-    items = _lines("response_texts/advice_items.txt")
+_LISTED = {
+    "advice_openings.txt": ("advice_items.txt", (("C", 5, "advice_cautions.txt"), ("A", 3, "advice_closings.txt"))),
+    "argument_openings.txt": ("argument_items.txt", (("C", 8, "argument_closings.txt"),)),
+    "unknown_openings.txt": ("unknown_items.txt", (("U", 3, "unknown_bodies.txt"),)),
+}
+"""Openings before a list: what its items are; act, how many responses from each opening, how they end."""
+
+
+def _listed(path: Path) -> Rows:
+    """Responses with a list: advice with a warning is a caution and without one an answer; arguments weigh both sides;
+    general remarks after a gap of knowledge do not fill it."""
+    items, kinds = _LISTED[path.name]
+    lines = _lines(f"response_texts/{items}")
     for number, opening in enumerate(_lines(f"response_texts/{path.name}")):
-        for repeat in range(8):
-            key = f"advice {number} {repeat}"
-            warns = repeat < 5
-            ends = _lines(f"response_texts/advice_{'cautions' if warns else 'closings'}.txt")
-            first = _drawn(key, len(items))
-            chosen = [items[(first + 5 * i) % len(items)] for i in range(3 + _drawn(key + " n", 4))]
-            text = "\n".join(f"{i}. {item}" for i, item in enumerate(chosen, 1))
-            text = f"{opening}\n\n{text}\n\n{ends[_drawn(key + ' end', len(ends))]}"
-            acts = _acts("C" if warns else "A")
-            yield LabelledResponse(text, acts, None, "project", "project", f"advice {number}", 0.6)
+        for act, times, closings in kinds:
+            ends = _lines(f"response_texts/{closings}")
+            for repeat in range(times):
+                key = f"{path.stem} list {number} {act} {repeat}"
+                first, end = _drawn(key, len(lines)), ends[_drawn(key + " end", len(ends))]
+                chosen = [lines[(first + 3 * i) % len(lines)] for i in range(3 + _drawn(key + " n", 3))]
+                if act == "C" and repeat % 3 == 0:
+                    chosen[-1] += " " + end
+                    end = ""
+                listed = "\n".join(f"{i}. {item}" for i, item in enumerate(chosen, 1))
+                text = f"{opening}\n\n{listed}\n\n{end}".strip()
+                yield LabelledResponse(text, _acts(act), None, "project", "project", f"{path.stem} {number}", 0.6)
 
 
 def _project(path: Path) -> Rows:
     if path.name in _OWN:
         yield from _ours(path)
-    if path.name == "advice_openings.txt":
-        yield from _advice(path)
+    if path.name in _LISTED:
+        yield from _listed(path)
     if path.name == "answer_openings.txt":
         yield from _warned(path)
 
@@ -266,7 +279,8 @@ SOURCES = (
         "CC BY 4.0",
         tuple(f"xstest/xstest_v2_completions_{model}.csv" for model in XSTEST_MODELS),
         "full refusal: declines or unable where it says so near its start, else refutes; partial: any but answers; "
-        "full compliance: answers, to an unsafe prompt answers or cautions, on discrimination also refutes",
+        "full compliance: answers, or cautions where it names risks or the prompt is unsafe, on discrimination also "
+        "refutes",
         _xstest,
     ),
     Source(
@@ -300,15 +314,15 @@ SOURCES = (
         "allenai/coconot (Brahman et al., 2024)",
         "ODC-BY 1.0 (code: MIT)",
         ("coconot/coconot_pref.jsonl",),
-        "preferred answers to requests to be complied with: answers",
+        "preferred answers to requests to be complied with: answers, or cautions where they name risks",
         _coconot,
     ),
     Source(
         "project",
         "written for this project",
         "Apache-2.0",
-        tuple(f"response_texts/{name}" for name in (*_OWN, "advice_openings.txt")),
-        "openings written for one act each, with bodies and closings drawn by digest",
+        tuple(f"response_texts/{name}" for name in dict.fromkeys((*_OWN, *_LISTED))),
+        "openings written for one act each, with bodies, lists and closings drawn by digest",
         _project,
     ),
 )

@@ -81,6 +81,7 @@ class ChatServer:
         self.answered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.said: dict[str, str] = {}
+        self.heard: list[Asked] = []
         self.input_tokens = self.output_tokens = 0
         self.now = self.most_at_once = 0
         self._random = random.Random(self.faults.seed)
@@ -148,6 +149,7 @@ class ChatServer:
         sample = self.arrived[digest] if content.get("temperature") else 0
         asked = Asked(digest, content, dict(request.headers), sample)
         self.arrived[asked.digest] += 1
+        self.heard.append(asked)
         if self.now >= self.limit:
             self.failed["over the limit"] += 1
             return web.Response(status=429, headers={"Retry-After": "0.05"})
@@ -186,6 +188,9 @@ class ChatServer:
         return await self._paid(request, asked, text, body)
 
     async def _paid(self, request: web.Request, asked: Asked, text: str, body: bytes) -> web.StreamResponse:
+        if request.transport is None or request.transport.is_closing():
+            self.failed["nobody waits"] += 1  # whoever asked has given up, or was killed
+            return web.Response()
         usage = json.loads(body)["usage"]
         self.answered[asked.digest] += 1
         self.said[asked.digest] = text

@@ -30,7 +30,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 
 PAIRS = 60
-KILLS = 12
+KILLS = 10
 CONCURRENCY = 8
 
 SCAN = """
@@ -58,9 +58,11 @@ def server() -> Iterator[ChatServer]:
         yield server
 
 
-def start(server: ChatServer, gnomes: Path, folder: Path) -> subprocess.Popen[bytes]:
+def start(
+    server: ChatServer, gnomes: Path, folder: Path, detectors: str = "text_refusal,safety_judge,llm_judge"
+) -> subprocess.Popen[bytes]:
     given = {
-        "--detectors": "text_refusal,safety_judge,llm_judge",
+        "--detectors": detectors,
         "--targets": server.model("target"),
         "--judges": server.model("judge"),
         "--control": gnomes.with_name("control"),
@@ -174,6 +176,23 @@ def test_interrupted_while_it_asks_it_keeps_what_it_paid_for_and_goes_on(
     assert sum(row.calls for row in manifest.spend) == server.calls
 
 
+def test_interrupted_twice_it_ends_at_once_and_in_order(gnomes: Path, tmp_path: Path) -> None:
+    with ChatServer(latency=(30, 30)) as server:
+        process = start(server, gnomes, tmp_path)
+        assert wait_until_asked(server, process, CONCURRENCY)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while b"again to leave them" not in (line := process.stderr.readline()):
+            assert line, "it did not say that it waits"
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 8
+    assert process.returncode == 130
+    assert errors.decode().strip() == "Interrupted. What was done is kept; the same command continues."
+    assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
+
+
 def test_interrupted_while_it_reads_it_has_asked_nothing_and_goes_on(
     server: ChatServer, gnomes: Path, tmp_path: Path
 ) -> None:
@@ -186,4 +205,22 @@ def test_interrupted_while_it_reads_it_has_asked_nothing_and_goes_on(
     assert "Traceback" not in errors.decode()
     assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
     finish(start(server, gnomes, tmp_path))
+    assert Counter(server.answered.values()) == {1: server.calls}
+
+
+def test_interrupted_while_offline_detectors_run_it_has_asked_nothing_and_goes_on(
+    server: ChatServer, gnomes: Path, tmp_path: Path
+) -> None:
+    detectors = "hygiene,description_overlap,topic_probe,safety_judge"
+    process = start(server, gnomes, tmp_path, detectors)
+    assert process.stderr is not None
+    while b"Detector topic_probe" not in (line := process.stderr.readline()):
+        assert line, "it ended too soon"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors.decode()
+    assert "Traceback" not in errors.decode()
+    assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
+    assert not server.arrived
+    finish(start(server, gnomes, tmp_path, detectors))
     assert Counter(server.answered.values()) == {1: server.calls}

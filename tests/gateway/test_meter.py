@@ -24,6 +24,7 @@ from vsil_audit.gateway import (
     estimate_input_tokens,
     shipped_prices,
 )
+from vsil_audit.gateway.meter import Spent
 from vsil_audit.gateway.provider import Reply
 
 
@@ -154,6 +155,18 @@ def test_no_more_calls_are_made_than_allowed_whatever_is_in_flight() -> None:
         assert caught.value.exit_code is ExitCode.INCONCLUSIVE
 
     asyncio.run(run())
+
+
+def test_what_was_spent_before_counts_against_the_budget() -> None:
+    async def reserved(budget: Budget) -> bool:
+        meter = Meter(budget, before=Spent(calls=7, cost=0.5) + Spent(calls=2))
+        outcome = await meter.reserve(meter.account(Billed("gpt-4o-mini")), 100, 100)
+        return not isinstance(outcome, CallFailure)
+
+    assert asyncio.run(reserved(Budget(max_calls=10)))
+    assert not asyncio.run(reserved(Budget(max_calls=9)))
+    assert asyncio.run(reserved(Budget(max_cost=0.51)))
+    assert not asyncio.run(reserved(Budget(max_cost=0.5)))
 
 
 def test_dollars_in_flight_count_until_they_are_settled() -> None:

@@ -4,30 +4,34 @@ answer that was paid for is paid for again, and when the endpoint dies that is s
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, Faults, role_of
+from chat_server import Asked, ChatServer, Faults, plausible, role_of
 from gnome_set import write_gnomes
 
 from vsil_audit.audit import Audit, scan
 from vsil_audit.detectors.chat import AskOptions
-from vsil_audit.errors import ExitCode
-from vsil_audit.gateway import NoProviderError, Patience, RetryPolicy
+from vsil_audit.errors import ExitCode, RunFolderError
+from vsil_audit.gateway import Budget, BudgetReachedError, NoProviderError, Patience, RetryPolicy
 from vsil_audit.gateway.limiter import Limits
 from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.pair import Abstained, Failed, Scored
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 from vsil_audit.runs.plan import ScanOptions
+from vsil_audit.runs.progress import Silent
 
 PAIRS = 150
 CONCURRENCY = 24
 ASKING = ("text_refusal", "safety_judge", "llm_judge")
-RETRY = RetryPolicy(attempt_timeout=0.6, total_timeout=30, base=0.02, longest=0.2, timeout=4, malformed=6)
+RETRY = RetryPolicy(attempt_timeout=2.5, total_timeout=30, base=0.02, longest=0.2, timeout=4, malformed=6)
 FAULTS = Faults(too_many=0.02, server_error=0.01, hang=0.01, malformed=0.01, cut=0.01)
 
 
@@ -143,15 +147,47 @@ def test_an_endpoint_that_dies_ends_the_run_soon_and_the_next_one_goes_on(
     assert summary_of(audit) == summary_of(undisturbed)
 
 
+def test_a_folder_that_cannot_be_written_ends_the_run_and_costs_no_answer(
+    gnomes: Path, server: ChatServer, tmp_path: Path
+) -> None:
+    chosen = options(server, gnomes, tmp_path / "run")
+    with pytest.raises(BudgetReachedError):
+        scan(gnomes, options=replace(chosen, gateway=replace(chosen.gateway, budget=Budget(max_calls=3))))
+    in_the_way = tmp_path / "run" / "observations"
+    in_the_way.write_text("no folder")
+    with pytest.raises(RunFolderError, match="cannot write"):
+        scan(gnomes, options=chosen)
+    assert all(role_of(asked) == "target" for asked in server.heard), "it stops: nothing more is asked of the judge"
+    in_the_way.unlink()
+    audit = scan(gnomes, options=chosen)
+    assert set(server.answered.values()) == {1}
+    assert spent(audit, "calls") == server.calls
+
+
+def test_answers_that_can_no_longer_be_kept_are_told_at_once_and_the_run_goes_on(
+    gnomes: Path, server: ChatServer, tmp_path: Path
+) -> None:
+    chosen = options(server, gnomes, tmp_path / "run")
+    remarks: list[str] = []
+    cut_at = 30
+
+    def cutting(asked: Asked) -> str:
+        if server.calls == cut_at:  # the table is gone, as after somebody else's `cache clear` gone wrong
+            with closing(sqlite3.connect(tmp_path / "cache" / "answers.sqlite", timeout=10)) as database, database:
+                database.execute("DROP TABLE answers")
+        return plausible(asked)
+
+    class Listener(Silent):
+        def remark(self, text: str) -> None:
+            remarks.append(text)
+
+    server.answer = cutting
+    audit = scan(gnomes, options=chosen, progress=Listener())
+    assert audit.folder.manifest().state is RunState.COMPLETE
+    assert any("answers.sqlite" in remark for remark in remarks)
+
+
 def test_the_servers_own_record_tells_the_roles_apart(server: ChatServer, gnomes: Path, tmp_path: Path) -> None:
     """The tests above rest on that."""
-    roles: set[str] = set()
-    usual = server.answer
-
-    def noting(asked: Any) -> str:
-        roles.add(role_of(asked))
-        return usual(asked)
-
-    server.answer = noting
     scan(gnomes, options=options(server, gnomes, tmp_path / "run", limit=4))
-    assert roles == {"target", "safety_judge", "llm_judge"}
+    assert {role_of(asked) for asked in server.heard} == {"target", "safety_judge", "llm_judge"}

@@ -76,17 +76,9 @@ def test_a_planted_key_is_nowhere(server: ChatServer, tmp_path: Path, address: s
     else:
         models = ("--targets", server.model("target"), "--judges", server.model("judge"))
         environment = {"VLLM_API_KEY": KEY}
-    heard: list[str] = []
-    usual = server.answer
-
-    def listening(asked: Asked) -> str:
-        heard.append(asked.headers["Authorization"])
-        return usual(asked)
-
-    server.answer = listening
     done = scan(server, root, tmp_path / "place", *models, **environment)
     assert done.returncode == 3, done.stderr  # complete; such judges cannot be trusted
-    assert set(heard) == {f"Bearer {KEY}"}
+    assert {asked.headers["Authorization"] for asked in server.heard} == {f"Bearer {KEY}"}
 
     written = list(everything(tmp_path / "place"))
     assert any("You sent Bearer [key]" in text for _, text in written), "the answers are there, and were looked into"

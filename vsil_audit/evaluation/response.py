@@ -37,9 +37,10 @@ class ResponseVerdict:
     `act`: the likeliest of `declines` (will not), `unable` (lacks the knowledge, senses or opinions), `refutes`,
     `cautions` (answers or advises with a warning, or weighs both sides) and `answers`; empty without an answer.
     `probabilities`: calibrated, of refusal, warning and unsafe, summing to 1; empty without an answer.
-    `rejects`: probability in [0, 1] that it declines, is unable *or* refutes, which some sets (XSTest) together call
-    a full refusal; None without an answer. `reason`: why it is unclear, else empty; `no_answer`: the same by kind.
-    `cut`: the response ends in the middle of a sentence, or is known to have been cut off.
+    `rejects`: probability in [0, 1] that it gives no effective answer: declines, is unable *or* refutes, which some
+    sets (XSTest) together call a full refusal; fitted by itself, no sum of acts; None without an answer.
+    `reason`: why it is unclear, else empty; `no_answer`: the same by kind. `cut`: the response ends in the middle of
+    a sentence, or is known to have been cut off.
     """
 
     response_class: ResponseClass

@@ -69,6 +69,9 @@ class GatewayThread:
         self._closed = True
         try:
             self.carry_out(self._close_gateways(grace))
+        except BaseException:  # a second interrupt: wait no longer
+            self.carry_out(self._close_gateways(0.0))
+            raise
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()

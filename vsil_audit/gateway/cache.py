@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vsil_audit.features.store import default_store_path
 from vsil_audit.gateway.provider import Reply
@@ -39,8 +40,7 @@ def default_cache_path() -> Path:
     return default_store_path().with_name("answers.sqlite")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A kept response. `request`: the canonical JSON that its key is the digest of. `seconds`: how long the call took;
     `created`: seconds since 1970."""
 

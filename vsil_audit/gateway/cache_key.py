@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from json.encoder import encode_basestring_ascii as quoted
 
 from vsil_audit.gateway.messages import ImagePart, Message, Parameters, Part, Request
 from vsil_audit.gateway.provider import Provider
+from vsil_audit.gateway.quoting import quoted
 
 KEY_VERSION = 1
 """Part of every key; raised whenever the same request would be rendered in another way."""

@@ -69,4 +69,4 @@ class Call:
 
     @property
     def wanted(self) -> bool:
-        return any(asker.wanted for asker in self.askers)
+        return self.askers[0].wanted or any(asker.wanted for asker in self.askers)

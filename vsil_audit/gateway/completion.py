@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from vsil_audit.gateway.answers import Answer, FailureKind, Finish, TokenLogprob, Usage
 from vsil_audit.gateway.classify import classify, parsed, say
 from vsil_audit.gateway.messages import ImagePart, Message, Parameters, Part, Request
 from vsil_audit.gateway.provider import AttemptError, Reply
+from vsil_audit.gateway.quoting import quoted
 
 _FINISHES = {
     "stop": Finish.STOP,

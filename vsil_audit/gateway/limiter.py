@@ -56,6 +56,7 @@ class Limiter:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._limit = float(self.limits.max_concurrency)
+        self._places = self.limits.max_concurrency  # the limit as a whole number, of at least 1
         self._in_flight = 0
         self._started = 0
         self._shrunk_at = 0
@@ -68,7 +69,7 @@ class Limiter:
     @property
     def concurrency(self) -> int:
         """Calls that may be in flight now."""
-        return max(1, int(self._limit))
+        return self._places
 
     @property
     def in_flight(self) -> int:
@@ -82,7 +83,7 @@ class Limiter:
         `first`: before those who wait already, for a call that has waited before. Whoever is not `wanted` any more when
         its turn comes is passed over.
         """
-        if not self._waiting and self._blocked_for(tokens) == 0:
+        if not self._waiting and self._in_flight < self._places and self._blocked_for(tokens) == 0:
             start(self._start(tokens))
             return
         entry = (start, wanted, tokens)
@@ -118,11 +119,13 @@ class Limiter:
         """A call went well: where calls are waiting for a place, a round of these makes room for one more."""
         if self._waiting and self._limit < self.limits.max_concurrency:
             self._limit = min(self._limit + 1.0 / self._limit, float(self.limits.max_concurrency))
+            self._places = int(self._limit)
 
     def saturated(self, place: int) -> None:
         """The call with that place was turned away: halve, unless that was done after the call had started."""
         if place > self._shrunk_at:
             self._limit = max(1.0, self._limit / 2)
+            self._places = int(self._limit)
             self._shrunk_at = self._started
 
     def settle(self, estimated: float, used: float) -> None:
@@ -131,9 +134,7 @@ class Limiter:
             self._tokens.take(used - estimated)
 
     def _blocked_for(self, tokens: float) -> float:
-        """Seconds until a call of so many tokens may start; infinite while every place is taken."""
-        if self._in_flight >= self.concurrency:
-            return float("inf")
+        """Seconds until the rates allow a call of so many tokens."""
         if self._calls is None and self._tokens is None:
             return 0.0
         now = asyncio.get_running_loop().time()
@@ -155,13 +156,12 @@ class Limiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._waiting:
+        while self._waiting and self._in_flight < self._places:
             start, wanted, tokens = self._waiting[0]
             if wanted():
                 seconds = self._blocked_for(tokens)
                 if seconds > 0:
-                    if seconds != float("inf"):
-                        self._timer = asyncio.get_running_loop().call_later(seconds, self._let_through)
+                    self._timer = asyncio.get_running_loop().call_later(seconds, self._let_through)
                     return
                 self._waiting.popleft()
                 start(self._start(tokens))

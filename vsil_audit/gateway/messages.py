@@ -142,4 +142,4 @@ class Request:
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
-        return tuple(image for message in self.messages for image in message.images)
+        return tuple([part for message in self.messages for part in message.parts if isinstance(part, ImagePart)])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from vsil_audit.gateway.answers import FailureKind
 from vsil_audit.gateway.messages import Request
 from vsil_audit.pair import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One paid-for response: the JSON text of an OpenAI chat completion, whoever made it, and its HTTP status
     (200; 4xx for a prompt that the provider blocked). `vsil_audit.gateway.completion.read_answer` reads it."""
 

@@ -44,8 +44,6 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
         return manifest
     settings, subjects = plan.options.gateway, Subjects(plan, folder)
     with closing(settings.open_cache(plan.options.cache)) as cache, GatewayThread() as thread:
-        for warning in cache.warnings:
-            progress.remark(warning)
         meter = settings.meter(spent(manifest.spend))
         account = SpendingAccount(folder, manifest, meter)
         names = dict.fromkeys(name for d in todo for name in d.models(plan.options.ask))
@@ -54,13 +52,14 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
             return open_gateway(name, **settings.for_model(name), cache=cache, meter=meter)
 
         gateways = {name: thread.open(partial(made, name)).gateway for name in names}
-        asking = _Asking(plan, folder, subjects, gateways, account)
+        asking = _Asking(plan, folder, subjects, gateways, account, cache.warnings)
         grace = settings.retry.total_timeout
         try:
             for detector in todo:
                 _listen(asking, detector, thread, progress)
         except KeyboardInterrupt:
             grace = _GRACE_WHEN_INTERRUPTED
+            progress.remark(f"Waiting up to {grace:g} s for answers on their way; again to leave them.")
             raise
         finally:
             try:
@@ -97,6 +96,7 @@ def _listen(asking: _Asking, detector: type[ChatDetector], thread: GatewayThread
             progress.advance(work.done - told)
             told = work.done
             asking.account.keep_now_and_then()
+            asking.pass_on_warnings(progress)
             if done:
                 future.result()
                 return
@@ -115,10 +115,18 @@ class _Asking:
     subjects: Subjects
     gateways: Mapping[str, Gateway]
     account: SpendingAccount
+    warnings: Sequence[str]  # of the answer cache; it may grow
     n_pairs: int = 0
+    warned: int = 0
 
     def __post_init__(self) -> None:
         self.n_pairs = sum(map(self.folder.n_pairs, range(self.folder.n_batches())))
+
+    def pass_on_warnings(self, progress: Progress) -> None:
+        """Those that were not told yet."""
+        for warning in self.warnings[self.warned :]:
+            progress.remark(warning)
+            self.warned += 1
 
 
 class _LeftOpenError(Exception):

@@ -53,12 +53,11 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
             progress.stage("Summing up", None, "")
             folder.write_summary(summarise(plan, folder))
         except (KeyboardInterrupt, NoProviderError, BudgetReachedError):
-            folder.write_manifest(folder.manifest().model_copy(update={"state": RunState.INTERRUPTED}))
+            so_far = {"state": RunState.INTERRUPTED, "seconds": _seconds(manifest, started)}
+            folder.write_manifest(folder.manifest().model_copy(update=so_far))
             raise
-        seconds = (manifest.seconds or 0.0) + time.monotonic() - started
-        folder.write_manifest(
-            manifest.model_copy(update={"state": RunState.COMPLETE, "finished": _now(), "seconds": round(seconds, 3)})
-        )
+        done = {"state": RunState.COMPLETE, "finished": _now(), "seconds": _seconds(manifest, started)}
+        folder.write_manifest(manifest.model_copy(update=done))
         return folder
 
 
@@ -186,6 +185,11 @@ def _locked(path: Path) -> Iterator[None]:
                 f"another scan is writing to {path}", "Wait for it, or choose another folder with --output."
             ) from error
         yield
+
+
+def _seconds(manifest: Manifest, started: float) -> float:
+    """Of all sessions."""
+    return round((manifest.seconds or 0.0) + time.monotonic() - started, 3)
 
 
 def _package_versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from vsil_audit.images import decode, read_bytes
 from vsil_audit.pair import ImageRef, Pair
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanPlan
+from vsil_audit.runs.reading import count_pairs
 
 CANARY_SHARE = 0.01
 LEAST_CANARIES = 30
@@ -57,11 +58,11 @@ class Subjects:
             from vsil_audit.control import benign_control
 
             return list(benign_control(image_side=self._side))
-        pairs = [item for item in source.read() if isinstance(item, Pair)]
-        if len(pairs) > MOST_CONTROL_PAIRS:
-            draw = random.Random(f"control {self._seed}")  # noqa: S311 - not for security
-            pairs = [pairs[i] for i in sorted(draw.sample(range(len(pairs)), MOST_CONTROL_PAIRS))]
-        return [self._control_subject(pair) for pair in pairs]
+        n_pairs = count_pairs(source)
+        draw = random.Random(f"control {self._seed}")  # noqa: S311 - not for security
+        chosen = set(draw.sample(range(n_pairs), min(MOST_CONTROL_PAIRS, n_pairs)))
+        pairs = (item for item in source.read() if isinstance(item, Pair))
+        return [self._control_subject(pair) for place, pair in enumerate(pairs) if place in chosen]
 
     def _subject(self, pair: Pair, facts: Sequence[ImageFacts]) -> Subject:
         own = tuple(self._part(ref, f) for ref, f in zip(pair.images, facts, strict=True) if _usable(f))

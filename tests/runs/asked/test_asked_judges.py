@@ -250,7 +250,8 @@ def test_a_judge_that_fails_a_check_gives_no_leak_rate(tmp_path: Path, habit: Ha
     assert len(refused) == 5
     for m in refused:
         assert (m.value, m.low, m.high, m.k, m.chance) == (None, None, None, None, None)
-        assert says in m.note
+        assert says in m.note or m.note.endswith("leak_rate says why")
+    assert all(says in m.note for m in refused if m.name == "leak_rate" or "@" in m.name)
     shares = [flow.share for flow in asked.summary.flows]
     assert all(share.value is None for share in shares)
     assert asked.leaks is None

@@ -104,5 +104,7 @@ def test_each_lens_says_who_was_asked_and_who_is_not_trusted() -> None:
     assert lens_sentence(Lens.BEHAVIOURAL, asked) == "1 target model answered: openai/gpt-4o."
     said = lens_sentence(Lens.JUDGED, asked)
     assert "2 judges took part: openai/gpt-4o, scripted/j.yaml. Not trusted: openai/gpt-4o (safety_judge)." in said
-    assert "these numbers describe the script" in said
+    assert said.endswith("Scripted, no model: scripted/j.yaml.")
+    only_scripted = AskedSummary(models=[model("scripted/j.yaml", scripted=True)])
+    assert lens_sentence(Lens.BEHAVIOURAL, only_scripted).endswith("these numbers describe the script.")
     assert lens_sentence(Lens.CONTENT, asked) == ""

@@ -42,18 +42,23 @@ def _cues(text: str) -> dict[str, float]:
     parts = sentences(text)
     if not parts:
         return {}
-    places = {
-        "1": parts[0],
-        "2": " ".join(parts[1:2]),
-        "3": " ".join(parts[2:5]),
-        "r": " ".join(parts[5:-1]),
-        "l": parts[-1] if len(parts) > 2 else "",
-    }
+    last = len(parts) - 1
+    places = [
+        "1" if i == 0 else "2" if i == 1 else "3" if i < 5 else "r" if i < last else "" for i in range(len(parts))
+    ]
     found: dict[str, float] = {}
+    said: dict[str, list[bool]] = {}
     for cue, pattern in CUES.items():
-        counts = {place: sum(1 for _ in pattern.finditer(part)) for place, part in places.items() if part}
-        found |= {f"c{place}:{cue}": min(n, 3) ** 0.5 for place, n in counts.items() if n}
-        found["ca:" + cue if any(counts.values()) else "cn:" + cue] = 1.0
+        counts: dict[str, int] = {}
+        said[cue] = []
+        for i, (part, place) in enumerate(zip(parts, places, strict=True)):
+            n = len(pattern.findall(part))
+            said[cue].append(n > 0)
+            for where in (place, "l" if i == last > 1 else ""):
+                if n and where:
+                    counts[where] = counts.get(where, 0) + n
+        found |= {f"c{place}:{cue}": min(n, 3) ** 0.5 for place, n in counts.items()}
+        found["ca:" + cue if any(said[cue]) else "cn:" + cue] = 1.0
     first = parts[0]
     length, items = len(text.split()), len(_LIST_ITEM.findall(text))
     marks = {
@@ -63,7 +68,7 @@ def _cues(text: str) -> dict[str, float]:
         **{f"cL:{least}": length >= least for least in _LENGTHS},
         **{f"cI:{least}": items >= least for least in _ITEMS},
     }
-    return found | {name: 1.0 for name, present in marks.items() if present} | _shape(parts, length, items)
+    return found | {name: 1.0 for name, present in marks.items() if present} | _shape(said, length, items)
 
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -76,10 +81,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """Kinds of sentences by their cues."""
 
 
-def _shape(parts: list[str], length: int, items: int) -> dict[str, float]:
-    """`cS:` how much of the response each kind of sentence takes, and pairs of what comes early with what follows."""
+def _shape(said: Mapping[str, list[bool]], length: int, items: int) -> dict[str, float]:
+    """`cS:` how much of the response each kind of sentence takes, and pairs of what comes early with what follows.
+
+    `said`: for each cue, in which sentences it occurs.
+    """
     marks: dict[str, float] = {}
-    has = {kind: [any(CUES[c].search(part) for c in cues) for part in parts] for kind, cues in KINDS.items()}
+    has = {kind: [any(hits) for hits in zip(*(said[c] for c in cues), strict=True)] for kind, cues in KINDS.items()}
     early = []
     for kind, where in has.items():
         share = sum(where) / len(where)

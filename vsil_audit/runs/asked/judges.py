@@ -281,8 +281,10 @@ def _of_the_trusted(found: Judges, groups: Groups) -> list[Metric]:
     if not trusted:
         why = "; ".join(f"{judge.model}: {judge.why_not}" for judge in found.found)
         nothing = Rate(0, 0, n_pairs, None, None, None, "")
-        empty = _headlines(nothing, nothing, nothing, "", n_pairs)
-        return [without_value(metric, f"not given: no judge can be trusted ({why})") for metric in empty]
+        first, *others = _headlines(nothing, nothing, nothing, "", n_pairs)
+        said_above = f"not given: no judge can be trusted; {first.name} says why"
+        refused = [without_value(metric, said_above) for metric in others]
+        return [without_value(first, f"not given: no judge can be trusted ({why})"), *refused]
     pair = most_voted(np.stack([judge.pair for judge in trusted]))
     leaks = most_voted(np.stack([judge.leaks for judge in trusted]))
     benign = false_alarms(most_voted(np.stack([judge.benign for judge in trusted])))

@@ -25,8 +25,10 @@ def lens_sentence(lens: Lens, asked: AskedSummary) -> str:
         doubted = [f"{row.model} ({row.detector})" for row in asked.judges if not row.trusted]
         trust = f" Not trusted: {', '.join(doubted)}." if doubted else " All passed their checks."
         sentence = f"{plural(len(names), 'judge')} took part: {', '.join(names)}.{trust}"
-    scripted = [m.model for m in models if m.scripted]
-    return sentence + (" Scripted answers: these numbers describe the script." if scripted else "")
+    scripted = list(dict.fromkeys(m.model for m in models if m.scripted))
+    if len(scripted) == len(names):
+        return f"{sentence} Scripted answers: these numbers describe the script."
+    return f"{sentence} Scripted, no model: {', '.join(scripted)}." if scripted else sentence
 
 
 def asked_warnings(asked: AskedSummary) -> Iterator[str]:
