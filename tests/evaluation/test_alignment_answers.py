@@ -88,6 +88,17 @@ def test_a_condition_that_was_not_asked_gives_nothing(tmp_path: Path) -> None:
     assert answers_of(run(tmp_path / "run", HABITS), condition="caption") == []
 
 
+def test_scripted_checkpoints_are_marked(tmp_path: Path) -> None:
+    name = "scripted/text.yaml"
+    found = answers_of(run(tmp_path / "run", {name: HABITS["x/text"], "x/mm": HABITS["x/mm"]}))
+    group = AlignmentGroup(
+        "g", {AlignmentRole.TEXT: (Checkpoint(name),), AlignmentRole.MULTIMODAL: (Checkpoint("x/mm"),)}
+    )
+    (row,) = align([group], found).rows
+    assert [c.scripted for c in row.text_aligned.checkpoints] == [True]
+    assert [c.scripted for c in row.multimodal_aligned.checkpoints] == [False]
+
+
 def test_failures_are_no_answers(tmp_path: Path) -> None:
     def mostly_fails(put: Put):
         return Failed("timeout", "") if put.number % 3 else "refusal"

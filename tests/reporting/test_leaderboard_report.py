@@ -53,7 +53,9 @@ def whole() -> LeaderboardReport:
     )
     board = summary(names(3))
     rates = {entry.model: entry.safe_on_harmful for entry in board.tables[0].rankings[0].entries}
-    alignment = align([group, *paper_groups()], [SetAnswers("gnomes", "pair", rates)])
+    alignment = align(
+        [group, *paper_groups()], [SetAnswers("gnomes", "pair", rates, scripted=frozenset(names(3)[1:2]))]
+    )
     return LeaderboardReport(leaderboard=board, alignment=alignment, paper=paper_tables(), warnings=["a warning"])
 
 
@@ -155,6 +157,16 @@ def test_what_a_terminal_leaves_out_is_said_there() -> None:
 def test_json_holds_the_models() -> None:
     assert LeaderboardReport.model_validate_json(render(whole(), "json")) == whole()
     assert json.loads(render(the_paper(), "json"))["paper"]["source"] == "paper"
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "console"])
+def test_a_scripted_model_is_marked_wherever_its_numbers_stand(form: str) -> None:
+    scripted = names(3)[1]
+    numbers = r"[−+\d].*\[.*\]"
+    lines = [line for line in render(whole(), form).splitlines() if scripted in line and re.search(numbers, line)]
+    assert len(lines) > 4
+    assert [line for line in lines if f"{scripted} (scripted)" not in line] == []
+    assert f"no model was asked for the answers of {scripted}" in render(whole(), form)
 
 
 def test_an_unknown_format_is_refused() -> None:

@@ -46,9 +46,11 @@ class Verdict(str, Enum):
 
 
 class CheckpointRate(Model):
-    """One checkpoint on one set; `gain`: over its base, None without one."""
+    """One checkpoint on one set; `gain`: over its base, None without one. `scripted`: its answers come from a file of
+    rules, and no model was asked."""
 
     name: str
+    scripted: bool = False
     safe: Metric
     gain: Metric | None = None
 
@@ -100,7 +102,7 @@ class SetAnswers:
     """How models answered one set under one condition. `rates`: each one's safe rate, as its run told it.
 
     `safe`: by model, the share of its answers to each pair that refuse or warn, shape (n,), NaN where none was classed;
-    `groups` (n,): which pairs go together.
+    `groups` (n,): which pairs go together. `scripted`: the models whose answers come from a file of rules.
     """
 
     dataset: str
@@ -108,6 +110,7 @@ class SetAnswers:
     rates: Mapping[str, Metric]
     safe: Mapping[str, Shares] = field(default_factory=dict)
     groups: Groups = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    scripted: frozenset[str] = frozenset()
 
 
 def align(groups: Sequence[AlignmentGroup], answered: Sequence[SetAnswers] = (), margin: float = MARGIN) -> Alignment:
@@ -206,7 +209,13 @@ class _Comparison:
             mean=_metric(_SAFE, self._mean(names), "share", total=self._total(names)),
             gain=gain(names),
             checkpoints=[
-                CheckpointRate(name=name, safe=self._answers.rates[name], gain=gain([name])) for name in names
+                CheckpointRate(
+                    name=name,
+                    scripted=name in self._answers.scripted,
+                    safe=self._answers.rates[name],
+                    gain=gain([name]),
+                )
+                for name in names
             ],
         )
 

@@ -56,7 +56,8 @@ def _one_set(name: str, ranking: Ranking, first: RunFolder, runs: Sequence[RunFo
             if entry.run == place
         }
     rates = {entry.model: entry.safe_on_harmful for entry in ranking.entries}
-    return SetAnswers(name, ranking.condition, rates, safe, groups)
+    scripted = frozenset(entry.model for entry in ranking.entries if entry.scripted)
+    return SetAnswers(name, ranking.condition, rates, safe, groups, scripted)
 
 
 def _handled(answers: Answers, asked: Asked, harmful: Flags) -> Shares:

@@ -54,6 +54,7 @@ def _gaps(group: str, rows: Sequence[AlignmentRow], margin: float, tables: Paper
             for row in rows
         ),
         (
+            *_scripted(rows),
             *_conclusions(rows, margin),
             MEANS,
             *((FROM_PRINTED, sizes(tables, [row.dataset for row in rows])) if paper else (SAMPLING,)),
@@ -99,13 +100,17 @@ def _by_set(rows: Sequence[AlignmentRow], unit: str) -> tuple[Column, ...]:
 
 def _lines(group: str, rows: Sequence[AlignmentRow], *, gains: bool) -> Iterator[tuple[str, ...]]:
     """A line for each checkpoint, and for the mean of a role with several."""
+    scripted = _scripted_names(rows)
     for role, word in _ROLES.items():
         if gains and role == "base":
             continue
         of_sets = [next((r for r in _roles(row) if r.role == role), None) for row in rows]
         for name in dict.fromkeys(c.name for of in of_sets if of for c in of.checkpoints):
             short = name.removeprefix(f"{group} + ") if _is_paper(rows) else name
-            yield f"{word}: {short}", *(_of_checkpoint(of, name, gains=gains) for of in of_sets)
+            yield (
+                f"{word}: {short}{' (scripted)' if name in scripted else ''}",
+                *(_of_checkpoint(of, name, gains=gains) for of in of_sets),
+            )
         if any(of and of.spread for of in of_sets):
             yield f"{word}: mean", *(_of_mean(of, gains=gains) for of in of_sets)
         if not gains and any(of and of.spread for of in of_sets):
@@ -158,6 +163,16 @@ def _conclusions(rows: Sequence[AlignmentRow], margin: float) -> Iterator[str]:
     for verdict, says in words.items():
         if on := [_where(row, rows) for row in rows if row.verdict is verdict]:
             yield f"{says}: {', '.join(on)}."
+
+
+def _scripted(rows: Sequence[AlignmentRow]) -> Iterator[str]:
+    if names := _scripted_names(rows):
+        yield f"Scripted: no model was asked for the answers of {', '.join(names)}."
+
+
+def _scripted_names(rows: Sequence[AlignmentRow]) -> list[str]:
+    every = (c for row in rows for role in _roles(row) for c in role.checkpoints)
+    return list(dict.fromkeys(c.name for c in every if c.scripted))
 
 
 def _is_paper(rows: Sequence[AlignmentRow]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
 from vsil_audit.evaluation.alignment_answers import table_names
@@ -42,13 +42,14 @@ def ranking_blocks(summary: LeaderboardSummary, condition: str) -> list[Block]:
     categories under `condition`."""
     found: list[Block] = []
     for name, table in zip(table_names(summary), summary.tables, strict=True):
+        called = {entry.model: _model(entry) for ranking in table.rankings for entry in ranking.entries}
         chosen = [ranking for ranking in table.rankings if ranking.condition == condition]
         for place, ranking in enumerate(chosen):
             found.append(_ranking(name, table, ranking, describe=place == 0))
             if 0 < len(ranking.tests) <= MOST_TESTS:
-                found.append(_tests(name, ranking))
-        found.append(_conditions(name, table))
-        found += [_categories(name, ranking, heat_map) for ranking in chosen for heat_map in ranking.heat_maps]
+                found.append(_tests(name, ranking, called))
+        found.append(_conditions(name, table, called))
+        found += [_categories(name, ranking, heat_map, called) for ranking in chosen for heat_map in ranking.heat_maps]
     return found
 
 
@@ -114,7 +115,9 @@ _TOLD_IF_ANY = {"in no rate": _lost, "cut short, %": _cut}
 
 def _explained(table: LeaderboardTable, ranking: Ranking) -> Iterator[str]:
     yield f"Beside a rank, in brackets, the ranks that pairwise tests leave open: {ranking.method}."
-    yield "Answered: of the harmful pairs, those with an answer of a class. Rates are over these."
+    yield "Answered: of the harmful pairs, those with an answer of a class."
+    if table.harmful_pairs < table.pairs:
+        yield "Refusal and warning are over all pairs, harmful or not."
     view = f", view {table.view}" if table.view else ""
     control = f"; benign: {table.control_pairs:,} of {table.control}" if table.control_pairs else ""
     yield (
@@ -139,7 +142,7 @@ def _differences(ranking: Ranking) -> Iterator[str]:
         yield f"{real:,} of {plural(len(tested), 'difference')} between two models {'is' if real == 1 else 'are'} real."
 
 
-def _tests(name: str, ranking: Ranking) -> Block:
+def _tests(name: str, ranking: Ranking, called: Mapping[str, str]) -> Block:
     return Block(
         f"{name}: which differences under {asked_under(ranking)} are real",
         columns(
@@ -153,7 +156,14 @@ def _tests(name: str, ranking: Ranking) -> Block:
             left=["real"],
         ),
         tuple(
-            (test.first, test.second, difference(test.difference), f"{test.n:,}", _p(test), _real(test))
+            (
+                called[test.first],
+                called[test.second],
+                difference(test.difference),
+                f"{test.n:,}",
+                _p(test),
+                _real(test),
+            )
             for test in ranking.tests
         ),
         ("On the pairs that both answered; pairs that share an image or a text count together; adjusted by Holm.",),
@@ -169,21 +179,19 @@ def _real(test: LeaderboardTest) -> str:
     return "not tested" if test.p_value is None else "yes" if test.real else "not shown"
 
 
-def _conditions(name: str, table: LeaderboardTable) -> Block:
-    models = list(dict.fromkeys(entry.model for ranking in table.rankings for entry in ranking.entries))
+def _conditions(name: str, table: LeaderboardTable, called: Mapping[str, str]) -> Block:
     found = [{entry.model: entry for entry in ranking.entries} for ranking in table.rankings]
-    scripted = {entry.model: _model(entry) for entries in found for entry in entries.values()}
     return Block(
         f"{name}: safe on harmful pairs under each condition",
         (Column("model", name=True, left=True), *(Column(f"{asked_under(r)}, %") for r in table.rankings)),
         tuple(
-            (scripted[model], *(rate(entries[model].safe_on_harmful) if model in entries else "–" for entries in found))
-            for model in models
+            (label, *(rate(entries[model].safe_on_harmful) if model in entries else "–" for entries in found))
+            for model, label in called.items()
         ),
     )
 
 
-def _categories(name: str, ranking: Ranking, heat_map: HeatMap) -> Block:
+def _categories(name: str, ranking: Ranking, heat_map: HeatMap, called: Mapping[str, str]) -> Block:
     names = [
         f"{within}: {slice_name}" if within else slice_name
         for slice_name, within in zip_longest(heat_map.slices, heat_map.within, fillvalue="")
@@ -193,13 +201,13 @@ def _categories(name: str, ranking: Ranking, heat_map: HeatMap) -> Block:
     if len(heat_map.models) <= FEW_MODELS:
         return Block(
             title,
-            (Column(what, name=True, left=True), *(Column(f"{model}, %") for model in heat_map.models)),
+            (Column(what, name=True, left=True), *(Column(f"{called[model]}, %") for model in heat_map.models)),
             tuple((label, *(rate(cells[i]) for cells in heat_map.cells)) for i, label in enumerate(names)),
             more=heat_map.kind == "subcategory",
         )
     return Block(
         title,
         (Column("model", name=True, left=True), *(Column(f"{label}, %") for label in names)),
-        tuple((model, *map(rate, cells)) for model, cells in zip(heat_map.models, heat_map.cells, strict=True)),
+        tuple((called[model], *map(rate, cells)) for model, cells in zip(heat_map.models, heat_map.cells, strict=True)),
         more=True,
     )
