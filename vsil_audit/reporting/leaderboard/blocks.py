@@ -113,10 +113,8 @@ def counts(metric: Metric | None) -> str:
 
 
 def coverage(metric: Metric | None) -> str:
-    """`98.7 of 2,241`: how many per cent of how many are counted."""
-    if metric is None or metric.coverage is None:
-        return "–"
-    return f"{points(metric.coverage)} of {metric.total:,}"
+    """`2,212/2,241`: how many are counted, of how many."""
+    return "–" if metric is None else f"{metric.n:,}/{metric.total:,}"
 
 
 def columns(

@@ -8,6 +8,8 @@ from itertools import zip_longest
 from vsil_audit.evaluation.alignment_answers import table_names
 from vsil_audit.reporting.leaderboard.blocks import Block, Column, columns, coverage, difference, rate
 from vsil_audit.reporting.numbers import p_value
+from vsil_audit.runs.asked.summary import is_scripted
+from vsil_audit.runs.asked.targets import OFFLINE
 from vsil_audit.runs.leaderboard_summary import (
     HeatMap,
     LeaderboardEntry,
@@ -107,7 +109,7 @@ def _cut(entry: LeaderboardEntry) -> str:
 
 
 _RANKING = (
-    "rank", "model", "balanced, %", "safe on harmful, %", "helpful on benign, %", "answered, %", "refusal, %",
+    "rank", "model", "balanced, %", "safe on harmful, %", "helpful on benign, %", "answered", "refusal, %",
     "warning, %",
 )  # fmt: skip
 _TOLD_IF_ANY = {"in no rate": _lost, "cut short, %": _cut}
@@ -127,12 +129,19 @@ def _explained(table: LeaderboardTable, ranking: Ranking) -> Iterator[str]:
     samples = f", {table.samples} answers to each pair" if table.samples > 1 else ""
     yield (
         f"Protocol {table.protocol}: at most {table.max_tokens:,} new tokens, temperature {table.temperature:g}"
-        f"{samples}; classed by {', '.join(table.judged_by)}."
+        f"{samples}; classed {_by(table)}."
     )
     if table.limited_to:
         yield f"Not the whole set: {table.limited_to}."
     if table.differs_in:
         yield f"Apart from the other tables by: {', '.join(table.differs_in)}."
+
+
+def _by(table: LeaderboardTable) -> str:
+    """`offline`, or `by openai/gpt-4o`; a judge that is a file of rules is marked."""
+    judges = [f"{name} (scripted)" if is_scripted(name) else name for name in table.judged_by if name != OFFLINE]
+    offline = ["offline"] if OFFLINE in table.judged_by else []
+    return " and ".join([*offline, *([f"by {', '.join(judges)}"] if judges else [])])
 
 
 def _differences(ranking: Ranking) -> Iterator[str]:
