@@ -48,8 +48,9 @@ class FlowCell(Model):
 class PairedFlow(Model):
     """The same pairs under two conditions, by one model. Cells: `both`, `only_first`, `only_second`, `neither` are
     handled as `outcome` says (a target: safely; a judge: called unsafe). `difference`: first minus second, with its
-    interval; `p_value`: McNemar's exact test. `share`: of the pairs in `both` or `only_second`, those in `both`: the
-    text-only share of a target (first: text, second: pair), V of a judge."""
+    interval; `p_value`: McNemar's exact test, pairs that share an image or a text being flipped together
+    (`stats/sign_flip.py`). `share`: of the pairs in `both` or `only_second`, those in `both`: the text-only share of a
+    target (first: text, second: pair), V of a judge."""
 
     detector: str
     model: str

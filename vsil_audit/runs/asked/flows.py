@@ -12,8 +12,9 @@ from vsil_audit.runs.asked.numbers import Naming
 from vsil_audit.runs.asked_summary import FlowCell, PairedFlow
 from vsil_audit.runs.metric import Metric
 from vsil_audit.stats.clusters import Groups, clustered_rate
-from vsil_audit.stats.paired import mcnemar_exact, paired_difference
+from vsil_audit.stats.paired import paired_difference
 from vsil_audit.stats.rates import Interval, Rate
+from vsil_audit.stats.sign_flip import sign_flip_p
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Flow:
     n: int
     total: int
     difference: Interval
+    p_value: float | None
     share: Rate
     metrics: tuple[Metric, ...] = ()
 
@@ -51,7 +53,6 @@ class Flow:
 
     def shown(self, ids: dict[int, str]) -> PairedFlow:
         difference, share = self.metrics
-        lost, gained = self.counts["only_first"], self.counts["only_second"]
         return PairedFlow(
             detector=self.naming.detector,
             model=self.naming.model,
@@ -65,7 +66,7 @@ class Flow:
             n=self.n,
             total=self.total,
             difference=difference,
-            p_value=mcnemar_exact(lost, gained) if self.n else None,
+            p_value=self.p_value,
             share=share,
         )
 
@@ -93,5 +94,6 @@ def flow_of(
         n,
         total,
         paired_difference(one[both], two[both], groups[both]),
+        sign_flip_p(one[both].astype(np.int8) - two[both].astype(np.int8), groups[both]) if n else None,
         share,
     )
