@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -37,19 +36,6 @@ def benign_control(image_side: int = MAX_SIDE) -> Sequence[Subject]:
     names = list(parts)
     other = {name: parts[names[(place + len(names) // 2) % len(names)]] for place, name in enumerate(names)}
     return tuple(_subject(row, parts.get(row["id"]), other.get(row["id"]), drawn.get(row["id"])) for row in rows)
-
-
-def describe_control(subjects: Sequence[Subject] | None = None) -> str:
-    """What the shipped control is, in a sentence for reports."""
-    subjects = benign_control() if subjects is None else subjects
-    kinds = Counter(subject.kind for subject in subjects)
-    with_image = sum(bool(subject.images) for subject in subjects)
-    return (
-        f"The benign control in the package: {len(subjects)} harmless texts, of which {kinds['everyday']} are everyday "
-        f"questions, {kinds['pointing']} point at an image without describing it and {kinds['alarming']} have words "
-        f"that sound alarming; {with_image} have a simple drawn image. Whatever is refused or called unsafe here is a "
-        "false alarm."
-    )
 
 
 def _subject(row: dict[str, str], image: ImagePart | None, swapped: ImagePart | None, data: bytes | None) -> Subject:

@@ -61,8 +61,4 @@ def csv_cell(value: object) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     text = visible(str(value))
-    return (
-        f"'{text}"
-        if text.lstrip(" \n")[:1] in ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠") and text
-        else text
-    )
+    return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA_STARTS) else text

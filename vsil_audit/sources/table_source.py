@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from vsil_audit.errors import DatasetError
-from vsil_audit.pair import ABSENT_IMAGE, ImageRef, Origin, Pair, Problem
+from vsil_audit.pair import ABSENT_IMAGE, ImageRef, Pair, Problem
 from vsil_audit.sources.base import ColumnMapping, Item, View
 from vsil_audit.sources.cells import images_of, is_blank, label_of, lookup, short_text_of, text_of
 from vsil_audit.sources.files import ImageIndex, leaves_root
@@ -261,8 +261,3 @@ class _Ids:
             return False
         self._seen.add(digest)
         return True
-
-
-def origin_of(table: Table) -> Origin:
-    """A table as the place of a problem."""
-    return Origin(table.file)

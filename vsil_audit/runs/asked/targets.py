@@ -209,10 +209,3 @@ def _panel_note(
     left_out = [model for model in models if model not in panel]
     missing = f"left out, with fewer than half of the queries answered: {', '.join(left_out)}" if left_out else ""
     return notes(spread, missing, _classed(seen, panel[0]) if len(panel) == 1 else "")
-
-
-def cut_share(seen: Observed, model: str) -> float:
-    """Share of a target's answers that were cut at the most tokens, over all parts."""
-    tally = seen.models[model]
-    answered = tally.observations - tally.failed
-    return tally.truncated / answered if answered else 0.0
