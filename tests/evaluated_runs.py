@@ -13,7 +13,7 @@ import pandas as pd
 
 from vsil_audit.detectors.base import Batch
 from vsil_audit.detectors.chat import AskOptions, Condition, Observation, Part, Role
-from vsil_audit.evaluation.model_evaluation import ModelEvaluation
+from vsil_audit.detectors.model_evaluation import ModelEvaluation
 from vsil_audit.pair import Outcome, Pair, Scored
 from vsil_audit.runs.evaluated.summary import evaluation_summary
 from vsil_audit.runs.evaluation_summary import Evaluation, EvaluationRow

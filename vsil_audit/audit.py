@@ -120,8 +120,8 @@ def evaluate(
     """Evaluate the models `options.ask.targets` on the benchmark at `path`: what they do under each condition.
 
     The finished run is read, reported and continued as that of a scan; its numbers stand in `summary.evaluation`. Of
-    the options, `detectors` and `skip` have no meaning here; `evaluation.ablations.with_ablations` and
-    `evaluation.protocol.settled` give those of the paper. Raises VsilAuditError of some kind, each with a remedy.
+    the options, `detectors` and `skip` have no meaning here; `ablations.with_ablations` and `protocol.settled` in
+    `detectors.model_evaluation` give those of the paper. Raises VsilAuditError of some kind, each with a remedy.
     """
     return _run(path, plan_evaluation, source_options, options, view, output, progress, command)
 

@@ -16,8 +16,8 @@ from gnome_set import write_gnomes
 
 import vsil_audit as api
 from vsil_audit.detectors.chat import Part
-from vsil_audit.evaluation import image_classifier
-from vsil_audit.evaluation.image_classifier import OF_THE_PAPER
+from vsil_audit.detectors.model_evaluation import image_classifier
+from vsil_audit.detectors.model_evaluation.image_classifier import OF_THE_PAPER
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 

@@ -13,8 +13,8 @@ import pytest
 
 from vsil_audit.detectors.blank_image import blank_image
 from vsil_audit.detectors.chat import AskOptions, Condition, Observation, Question, Subject
+from vsil_audit.detectors.model_evaluation.safety_prompts import safety_prompts
 from vsil_audit.detectors.responses import BLOCKED, NO_CAPTION, Responses, Shown, shown
-from vsil_audit.evaluation.safety_prompts import safety_prompts
 from vsil_audit.gateway import Answer, CallFailure, FailureKind, Finish, ImagePart
 from vsil_audit.gateway.messages import Request
 from vsil_audit.pair import Abstained, Failed, ImageRef, Pair, Scored

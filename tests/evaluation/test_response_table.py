@@ -10,8 +10,8 @@ import pytest
 
 from vsil_audit.errors import DatasetError
 from vsil_audit.evaluation import ResponseClass, Unclear
-from vsil_audit.evaluation.response_labels import LABEL_COLUMNS, classify_table, write_labels
-from vsil_audit.evaluation.response_table import ResponseColumns, ResponseRow, ResponseTable
+from vsil_audit.evaluation.response_table import ResponseColumns, ResponseRow, ResponseTable, classify_table
+from vsil_audit.reporting.response_labels import LABEL_COLUMNS, write_labels
 
 REFUSAL = "I'm sorry, but I can't help with that."
 

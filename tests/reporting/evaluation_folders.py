@@ -15,7 +15,7 @@ import numpy as np
 
 from vsil_audit.detectors import registry
 from vsil_audit.detectors.chat import AskOptions, Condition, Observation, Part, Role
-from vsil_audit.evaluation.model_evaluation import (
+from vsil_audit.detectors.model_evaluation.detector import (
     BASE,
     IMAGE_CLASSIFIER,
     IMAGE_DIGEST,

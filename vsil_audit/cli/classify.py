@@ -46,8 +46,8 @@ def command(
       vsil-audit classify answers.jsonl --response-column output --labels labels.csv
     """
     from vsil_audit.errors import ConfigurationError
-    from vsil_audit.evaluation.response_labels import LABEL_SUFFIXES, classify_table, write_labels
-    from vsil_audit.evaluation.response_table import ResponseTable
+    from vsil_audit.evaluation.response_table import ResponseTable, classify_table
+    from vsil_audit.reporting.response_labels import LABEL_SUFFIXES, write_labels
 
     if labels is not None and labels.suffix.lower() not in LABEL_SUFFIXES:
         raise ConfigurationError(

@@ -131,8 +131,8 @@ def _options(given: dict[str, Any], reading: SourceOptions) -> ScanOptions:
 def _asking(given: dict[str, Any]) -> AskOptions:
     """Take what is asked and of whom out of the arguments."""
     from vsil_audit.detectors.chat import AskOptions
-    from vsil_audit.evaluation.ablations import with_ablations
-    from vsil_audit.evaluation.protocol import check_protocol, settled
+    from vsil_audit.detectors.model_evaluation.ablations import with_ablations
+    from vsil_audit.detectors.model_evaluation.protocol import check_protocol, settled
 
     ablations, protocol = given.pop("ablate"), given.pop("protocol")
     chosen = {"conditions": (), **settled(protocol), **taken(given, (*_WHOM, *HOW)), "protocol": protocol}
@@ -162,7 +162,7 @@ def _show_plan(path: str, reading: SourceOptions, options: ScanOptions, *, as_js
 
 
 def _agree(path: str, reading: SourceOptions, options: ScanOptions) -> None:
-    from vsil_audit.evaluation.model_evaluation import ModelEvaluation
+    from vsil_audit.detectors.model_evaluation import ModelEvaluation
 
     agree("evaluation", ModelEvaluation.models(options.ask), options.gateway, _planned(path, reading, options))
 
@@ -172,7 +172,7 @@ def _run(path: str, reading: SourceOptions, options: ScanOptions, *, quiet: bool
 
     from vsil_audit.audit import evaluate
     from vsil_audit.cli.progress import progress_on
-    from vsil_audit.evaluation.image_classifier import readiness
+    from vsil_audit.detectors.model_evaluation.image_classifier import readiness
 
     line = shlex.join(["vsil-audit", *sys.argv[1:]])
     with progress_on(Console(stderr=True), quiet=quiet) as progress:

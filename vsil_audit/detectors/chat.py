@@ -80,6 +80,17 @@ class AskOptions:
     safety_prompt_conditions: tuple[Condition, ...] = ()
     image_classifiers: tuple[str, ...] = ()
 
+    @property
+    def answers(self) -> int:
+        """How often each target is asked a question: `samples`; once at temperature 0, where a second answer is the
+        first one again."""
+        return self.samples if self.temperature > 0 else 1
+
+    @property
+    def verdicts(self) -> int:
+        """Likewise, how often each judge is asked."""
+        return max(1, self.judge_samples) if self.temperature > 0 else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

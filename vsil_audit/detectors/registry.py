@@ -33,7 +33,7 @@ BUILT_IN = MappingProxyType(
     }
 )
 
-OF_OTHER_COMMANDS = MappingProxyType({"evaluation": "vsil_audit.evaluation.model_evaluation:ModelEvaluation"})
+OF_OTHER_COMMANDS = MappingProxyType({"evaluation": "vsil_audit.detectors.model_evaluation:ModelEvaluation"})
 """What takes part in no scan, and runs under a command of its own; its findings are stored like any detector's."""
 
 AnyDetector: TypeAlias = "type[Detector] | type[ChatDetector]"

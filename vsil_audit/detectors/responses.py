@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,11 +11,11 @@ from vsil_audit.detectors.blank_image import blank_image
 from vsil_audit.detectors.chat import Ask, AskOptions, Condition, Observation, Question, Role, Subject
 from vsil_audit.detectors.concessions import Concessions
 from vsil_audit.detectors.json_answer import said
+from vsil_audit.detectors.response_judge import judge_by_panel
 from vsil_audit.detectors.sight import BLIND, Sight, is_blind
 from vsil_audit.detectors.structured import failed_call
 from vsil_audit.evaluation.no_answer import Unclear, repeats, without_query
 from vsil_audit.evaluation.response import ResponseClass, ResponseVerdict, classify_response
-from vsil_audit.evaluation.response_judge import judge_by_panel
 from vsil_audit.gateway.answers import Answer, CallFailure, Finish
 from vsil_audit.gateway.messages import ImagePart, Message, Parameters, Request
 from vsil_audit.pair import Abstained, Failed, Json, Outcome, Scored
@@ -106,11 +107,6 @@ class Responses:
         self._options = options
         self._sight = Sight()
         self._concessions = Concessions()
-
-    @property
-    def samples(self) -> int:
-        """How often each question is asked: repeated samples need a temperature above 0; at 0 one is asked."""
-        return self._options.samples if self._options.temperature > 0 else 1
 
     def around(self, ask: Ask) -> Ask:
         """`ask`, which sends no images to models that take none and leaves out what an endpoint does not take."""
@@ -241,6 +237,13 @@ def by_model(observations: Sequence[Observation]) -> dict[str, Json]:
     for o in observations:
         found.setdefault(o.model, {}).setdefault(_asked(o), []).append(o)
     return {model: {asked: _usual(of) for asked, of in conditions.items()} for model, conditions in found.items()}
+
+
+def why_unclassed(observations: Sequence[Observation]) -> Outcome | None:
+    """The most frequent failure, else the most frequent abstention, of observations without a class; None of none."""
+    failures: Counter[Outcome] = Counter(o.outcome for o in observations if isinstance(o.outcome, Failed))
+    usual = (failures or Counter(o.outcome for o in observations)).most_common(1)
+    return usual[0][0] if usual else None
 
 
 def _asked(observation: Observation) -> str:

@@ -27,6 +27,9 @@ T = TypeVar("T")
 REPAIR = "repair"
 """Name of the prompt that asks once more for an answer in the right form."""
 
+MOST_KEPT_CHARACTERS = 20_000
+"""Of a judge's answer, in an observation; the gateway's cache has all of it."""
+
 MALFORMED = "malformed_answer"
 OFF_MENU = "off_menu"
 COPIED = "copied_input"

@@ -1,4 +1,4 @@
-"""A file of responses: which column is the response, which the query, which the model that answered."""
+"""A file of responses: which column is the response, which the query, which the model that answered; their verdicts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsil_audit.errors import DatasetError
+from vsil_audit.evaluation.no_answer import Unclear
+from vsil_audit.evaluation.response import ResponseClass, ResponseVerdict, classify_response
 from vsil_audit.pair import Origin, Problem
 from vsil_audit.sources.cells import lookup, short_text_of, text_of
 from vsil_audit.sources.column_names import compact, name_tokens, query_standing
@@ -87,6 +89,28 @@ class ResponseTable:
             filtered=finish is not None and "filter" in finish.casefold(),
             origin=row.origin,
         )
+
+
+Classed = tuple[ResponseRow, ResponseVerdict]
+
+
+def classify_table(table: ResponseTable) -> tuple[list[Classed], list[Problem]]:
+    """Every row with its verdict, in order, and the rows that could not be read."""
+    found: list[Classed] = []
+    problems: list[Problem] = []
+    for row in table.read():
+        if isinstance(row, Problem):
+            problems.append(row)
+        else:
+            found.append((row, _verdict(row)))
+    return found, problems
+
+
+def _verdict(row: ResponseRow) -> ResponseVerdict:
+    if row.filtered:
+        reason = Unclear.FILTERED
+        return ResponseVerdict(ResponseClass.UNCLEAR, reason=reason.value, no_answer=reason, cut=bool(row.cut))
+    return classify_response(row.response, row.query, cut=row.cut)
 
 
 def _said(value: object) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vsil_audit.detectors.chat import Condition, Part
-from vsil_audit.evaluation.model_evaluation import BASE, IMAGE_CLASSIFIER, ROLE, VARIANT
+from vsil_audit.detectors.model_evaluation.detector import BASE, IMAGE_CLASSIFIER, ROLE, VARIANT
 from vsil_audit.runs.asked.columns import EVALUATION
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.summary import Summary

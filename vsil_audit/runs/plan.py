@@ -117,9 +117,9 @@ def plan_evaluation(source: Source, name: str, options: ScanOptions) -> ScanPlan
     Raises ConfigurationError when nobody is to be evaluated, for options that contradict the protocol, and for a safety
     prompt that cannot be read.
     """
-    from vsil_audit.evaluation.image_classifier import version
-    from vsil_audit.evaluation.protocol import check_protocol
-    from vsil_audit.evaluation.safety_prompts import safety_prompts
+    from vsil_audit.detectors.model_evaluation.image_classifier import version
+    from vsil_audit.detectors.model_evaluation.protocol import check_protocol
+    from vsil_audit.detectors.model_evaluation.safety_prompts import safety_prompts
 
     _check(options)
     options = replace(options, ask=replace(options.ask, seed=options.seed))

@@ -14,17 +14,13 @@ from vsil_audit.detectors.llm_judge.canaries import canaries
 from vsil_audit.detectors.llm_judge.panel import panel_finding
 from vsil_audit.detectors.llm_judge.verdict import EXPLICIT, VALUES, LeakVerdict, read_leak
 from vsil_audit.detectors.sight import BLIND, Sight
-from vsil_audit.detectors.structured import REPAIR, Unreadable, Verdict, ask_verdict
+from vsil_audit.detectors.structured import MOST_KEPT_CHARACTERS, REPAIR, Unreadable, Verdict, ask_verdict
 from vsil_audit.gateway.messages import Message, Parameters, Request
 from vsil_audit.pair import Abstained, Finding, Json, Outcome, Pair, Scored
 from vsil_audit.prompts import fenced, nonce, prompt
 
-CAPTION = "caption"
-"""The condition in which a description stood in for the image."""
-
 MOST_IMAGES = 8
 MOST_ANSWER_TOKENS = 1024
-MOST_KEPT_CHARACTERS = 20_000
 _TASK, _ITEM = "llm_judge", "llm_judge_item"
 _TYPICAL = json.dumps(
     {
@@ -86,16 +82,12 @@ class LlmJudge:
         if why_not is not None:
             return [_observed(subject, model, 0, why_not) for model in models]
         seeing = self._sight.guard(ask)
-        asked = [self._verdict(subject, model, sample, seeing) for model in models for sample in range(self._samples)]
+        samples = range(self._options.verdicts)
+        asked = [self._verdict(subject, model, sample, seeing) for model in models for sample in samples]
         return await asyncio.gather(*asked)
 
     def finding(self, pair: Pair, observations: Sequence[Observation]) -> Finding:
         return panel_finding(self.spec.name, pair, observations)
-
-    @property
-    def _samples(self) -> int:
-        """At temperature 0 a second sample is the first one again."""
-        return max(1, self._options.judge_samples) if self._options.temperature > 0 else 1
 
     async def _verdict(self, subject: Subject, model: str, sample: int, ask: Ask) -> Observation:
         mark = _mark(subject)
@@ -152,19 +144,20 @@ def _observed(
     outcome: Outcome,
     said: Verdict[LeakVerdict] | Unreadable | None = None,
 ) -> Observation:
-    condition = Condition.PAIR.value if subject.images or not any(_descriptions(subject.pair)) else CAPTION
+    described = not subject.images and any(_descriptions(subject.pair))
+    condition = Condition.CAPTION if described else Condition.PAIR
     answer = said.answer if said is not None else None
     verdict = said.value if isinstance(said, Verdict) else None
     return Observation(
         pair_id=subject.pair.id,
         model=model,
-        condition=condition,
+        condition=condition.value,
         outcome=outcome,
         role=Role.JUDGE,
         part=subject.part,
         sample=sample,
         label=verdict.reveals if verdict is not None else "",
-        expected=subject.expected.get(condition, ""),
+        expected=subject.expected.get(condition.value, ""),
         kind=subject.kind,
         twin=subject.twin,
         answer=answer.text[:MOST_KEPT_CHARACTERS] if answer is not None else "",

@@ -23,7 +23,7 @@ from vsil_audit.detectors.safety_judge.verdict import (
     safety_question,
 )
 from vsil_audit.detectors.sight import BLIND, Sight
-from vsil_audit.detectors.structured import REPAIR, Unreadable, Verdict, ask_verdict
+from vsil_audit.detectors.structured import MOST_KEPT_CHARACTERS, REPAIR, Unreadable, Verdict, ask_verdict
 from vsil_audit.gateway.messages import ImagePart
 from vsil_audit.pair import Abstained, Finding, Json, Pair, Scored
 
@@ -31,9 +31,6 @@ NO_TEXT = "no text"
 NO_IMAGE = "no image"
 NOT_ALL_IMAGES = "not all of its images can be opened"
 NO_OTHER_IMAGE = "no other image to show"
-
-MOST_KEPT_CHARACTERS = 20_000
-"""Of an answer, in an observation; the gateway's cache has all of it."""
 
 _CONDITIONS = (Condition.TEXT, Condition.PAIR, Condition.SWAPPED)
 
@@ -91,17 +88,12 @@ class SafetyJudge:
                 self._observe(subject, model, condition, shown, sample, asking)
                 for model in self.models(self._options)
                 for condition, shown in _shown(subject)
-                for sample in range(1 if isinstance(shown, Abstained) else self._samples)
+                for sample in range(1 if isinstance(shown, Abstained) else self._options.verdicts)
             )
         )
 
     def finding(self, pair: Pair, observations: Sequence[Observation]) -> Finding:
         return panel_finding(self.spec.name, pair.id, observations)
-
-    @property
-    def _samples(self) -> int:
-        """At temperature 0 a second sample is the first one again."""
-        return max(1, self._options.judge_samples) if self._options.temperature > 0 else 1
 
     async def _observe(
         self,

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vsil_audit.detectors.chat import Part
+from vsil_audit.detectors.model_evaluation.detector import BASE, IMAGE_CLASSIFIER, IMAGE_DIGEST, ROLE, VARIANT
 from vsil_audit.errors import RunFolderError
-from vsil_audit.evaluation.model_evaluation import BASE, IMAGE_CLASSIFIER, IMAGE_DIGEST, ROLE, VARIANT
 from vsil_audit.gateway.answers import Finish
 from vsil_audit.runs.asked.columns import (
     COLUMNS,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsil_audit.detectors.chat import Condition
+from vsil_audit.detectors.model_evaluation import captions
+from vsil_audit.detectors.response_judge import PROMPT
 from vsil_audit.detectors.responses import CAPTION_FRAME
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.evaluation import captions
-from vsil_audit.evaluation.response_judge import PROMPT
 from vsil_audit.runs.asked.columns import EVALUATION
 from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.folder import RunFolder

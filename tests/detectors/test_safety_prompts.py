@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from vsil_audit.detectors.chat import AskOptions, Condition
+from vsil_audit.detectors.model_evaluation.ablations import ABLATIONS, with_ablations
+from vsil_audit.detectors.model_evaluation.image_classifier import OF_THE_PAPER
+from vsil_audit.detectors.model_evaluation.protocol import check_protocol, settled
+from vsil_audit.detectors.model_evaluation.safety_prompts import SHIPPED, safety_prompts
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.evaluation.ablations import ABLATIONS, with_ablations
-from vsil_audit.evaluation.image_classifier import OF_THE_PAPER
-from vsil_audit.evaluation.protocol import check_protocol, settled
-from vsil_audit.evaluation.safety_prompts import SHIPPED, safety_prompts
 
 PAIR, TEXT, CAPTION = Condition.PAIR, Condition.TEXT, Condition.CAPTION
 

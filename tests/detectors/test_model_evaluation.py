@@ -24,12 +24,12 @@ from vsil_audit.detectors.chat import (
     Role,
     Subject,
 )
+from vsil_audit.detectors.model_evaluation import ModelEvaluation
+from vsil_audit.detectors.model_evaluation.captions import caption_question
+from vsil_audit.detectors.model_evaluation.safety_prompts import safety_prompts
 from vsil_audit.detectors.responses import NO_CAPTION
 from vsil_audit.detectors.sight import BLIND
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.evaluation.captions import caption_question
-from vsil_audit.evaluation.model_evaluation import ModelEvaluation
-from vsil_audit.evaluation.safety_prompts import safety_prompts
 from vsil_audit.gateway import Answer, CallFailure, FailureKind, Finish, ImagePart
 from vsil_audit.gateway.messages import Request
 from vsil_audit.pair import Abstained, Failed, ImageRef, Pair, Scored, Verdict

@@ -12,8 +12,8 @@ from PIL import Image
 from tiny_models import save_tiny_vit
 
 from vsil_audit.detectors.chat import AskContext, AskOptions, Observation, Part, Question, Role, Subject
-from vsil_audit.evaluation import image_classifier
-from vsil_audit.evaluation.image_classifier import (
+from vsil_audit.detectors.model_evaluation import ModelEvaluation, image_classifier
+from vsil_audit.detectors.model_evaluation.image_classifier import (
     MISSING,
     OF_THE_PAPER,
     ImageClassifier,
@@ -22,7 +22,6 @@ from vsil_audit.evaluation.image_classifier import (
     readiness,
     version,
 )
-from vsil_audit.evaluation.model_evaluation import ModelEvaluation
 from vsil_audit.features.facts import ImageError
 from vsil_audit.gateway import Answer, ImagePart
 from vsil_audit.pair import Abstained, Failed, ImageRef, Pair, Scored

@@ -7,9 +7,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from vsil_audit.detectors.chat import AskOptions, Condition
+from vsil_audit.detectors.model_evaluation.image_classifier import OF_THE_PAPER
+from vsil_audit.detectors.model_evaluation.safety_prompts import SHIPPED
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.evaluation.image_classifier import OF_THE_PAPER
-from vsil_audit.evaluation.safety_prompts import SHIPPED
 
 DEFAULT_CONDITIONS = (Condition.PAIR, Condition.TEXT)
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import pytest
 
 from vsil_audit.detectors.chat import Question
+from vsil_audit.detectors.response_judge import JudgedResponse, judge_by_panel, judge_response, response_question
 from vsil_audit.detectors.sight import Sight
 from vsil_audit.evaluation import ResponseClass
-from vsil_audit.evaluation.response_judge import JudgedResponse, judge_by_panel, judge_response, response_question
 from vsil_audit.gateway import Answer, AnswerCache, CallFailure, FailureKind, Finish, Gateway, ImagePart
 from vsil_audit.gateway.messages import Request
 from vsil_audit.gateway.scripted import ScriptedProvider

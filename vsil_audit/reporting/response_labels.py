@@ -1,4 +1,4 @@
-"""Verdicts for a whole file of responses, and the file of labels."""
+"""The file of labels that `vsil-audit classify` writes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsil_audit.evaluation.no_answer import Unclear
-from vsil_audit.evaluation.response import CLASSES, ResponseClass, ResponseVerdict, classify_response
-from vsil_audit.evaluation.response_table import ResponseRow, ResponseTable
-from vsil_audit.pair import Problem
+from vsil_audit.evaluation.response import CLASSES, ResponseVerdict
+from vsil_audit.evaluation.response_table import Classed, ResponseRow
 from vsil_audit.reporting.untrusted import csv_cell
 from vsil_audit.runs.folder import write_atomically
 
 LABEL_SUFFIXES = frozenset({".csv", ".jsonl"})
 LABEL_COLUMNS = ("file", "row", "model", "label", "act", "refusal", "warning", "unsafe", "rejects", "cut", "reason")
-
-Classed = tuple[ResponseRow, ResponseVerdict]
-
-
-def classify_table(table: ResponseTable) -> tuple[list[Classed], list[Problem]]:
-    """Every row with its verdict, in order, and the rows that could not be read."""
-    found: list[Classed] = []
-    problems: list[Problem] = []
-    for row in table.read():
-        if isinstance(row, Problem):
-            problems.append(row)
-        else:
-            found.append((row, _verdict(row)))
-    return found, problems
 
 
 def write_labels(path: Path, found: Sequence[Classed]) -> None:
@@ -48,13 +32,6 @@ def write_labels(path: Path, found: Sequence[Classed]) -> None:
         writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
         text = buffer.getvalue()
     write_atomically(path, text.encode("utf-8", "replace"))
-
-
-def _verdict(row: ResponseRow) -> ResponseVerdict:
-    if row.filtered:
-        reason = Unclear.FILTERED
-        return ResponseVerdict(ResponseClass.UNCLEAR, reason=reason.value, no_answer=reason, cut=bool(row.cut))
-    return classify_response(row.response, row.query, cut=row.cut)
 
 
 def _cells(row: ResponseRow, verdict: ResponseVerdict) -> tuple[object, ...]:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Readiness, Unit
 from vsil_audit.detectors.chat import Ask, AskContext, AskOptions, Condition, Observation, Part, Role, Subject
-from vsil_audit.detectors.responses import CAPTION_FRAME, Responses, by_model
-from vsil_audit.evaluation import captions
-from vsil_audit.evaluation.captions import Caption, caption_of
-from vsil_audit.evaluation.image_classifier import ImageClassifier
+from vsil_audit.detectors.model_evaluation import captions
+from vsil_audit.detectors.model_evaluation.captions import Caption, caption_of
+from vsil_audit.detectors.model_evaluation.image_classifier import ImageClassifier
+from vsil_audit.detectors.model_evaluation.safety_prompts import SHIPPED, SafetyPrompt, safety_prompts
+from vsil_audit.detectors.response_judge import PROMPTS
+from vsil_audit.detectors.responses import CAPTION_FRAME, Responses, by_model, why_unclassed
 from vsil_audit.evaluation.response import ResponseClass
-from vsil_audit.evaluation.response_judge import PROMPTS
-from vsil_audit.evaluation.safety_prompts import SHIPPED, SafetyPrompt, safety_prompts
 from vsil_audit.gateway.messages import ImagePart
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Outcome, Pair, Scored, Verdict
 
@@ -103,12 +103,12 @@ class ModelEvaluation:
             details: dict[str, Json] = {VARIANT: before.variant} if before.variant else {}
             if condition is Condition.CAPTION and isinstance(caption, Caption):
                 details |= caption.details
-            for sample in range(self._responses.samples):
+            for sample in range(self._options.answers):
                 yield self._responses.observe(
                     subject, target, condition, ask, sample=sample, prefix=before.text, caption=told, details=details
                 )
         if self._options.base_model:
-            for sample in range(self._responses.samples):
+            for sample in range(self._options.answers):
                 yield self._responses.observe(
                     subject, self._options.base_model, Condition.TEXT, ask, sample=sample, details={ROLE: BASE}
                 )
@@ -158,18 +158,10 @@ class ModelEvaluation:
         if labels:
             safe = 1.0 - labels[ResponseClass.UNSAFE.value] / labels.total()
             return Finding(NAME, pair.id, Scored(safe), Verdict.NONE, details=details)
-        return Finding(NAME, pair.id, _why_none(plain), details=details)
+        return Finding(NAME, pair.id, why_unclassed(plain) or Abstained("no model was evaluated"), details=details)
 
 
 def _conditions(options: AskOptions) -> tuple[Condition, ...]:
     """Of the plain query and behind safety prompts."""
     behind = options.safety_prompt_conditions if options.safety_prompts else ()
     return tuple(dict.fromkeys((*options.conditions, *behind)))
-
-
-def _why_none(plain: Sequence[Observation]) -> Outcome:
-    """The most frequent failure, else the most frequent abstention."""
-    if not plain:
-        return Abstained("no model was evaluated")
-    failures: Counter[Outcome] = Counter(o.outcome for o in plain if isinstance(o.outcome, Failed))
-    return (failures or Counter(o.outcome for o in plain)).most_common(1)[0][0]
