@@ -137,11 +137,27 @@ def test_the_headline_is_safe_helpful_and_balanced_with_the_image(run: RunFolder
     assert "leak" not in text
 
 
-def test_models_stand_safest_first_and_the_base_model_is_not_ranked(html: str) -> None:
+def test_models_stand_best_balanced_first_and_the_base_model_is_not_ranked(html: str) -> None:
     heads = re.findall(r'<article class="evaluated" aria-label="(.*?)"', html)
     assert heads == ["scripted/rules.yaml", "ollama/llava:7b", "openai/gpt-4o-mini", "ollama/llama3:8b"]
     assert "llama3" not in words(masthead(html))
     assert "text-only base model, not ranked" in words(section(html, "models"))
+
+
+def test_a_model_that_refuses_everything_does_not_stand_first(run: RunFolder, tmp_path: Path) -> None:
+    balances = []
+    for balance in evaluation_of(run).balance:
+        refuses = balance.model == "openai/gpt-4o-mini"
+        value = {"value": 0.5, "low": 0.45, "high": 0.55} if refuses else {}
+        safe = {"value": 1.0, "k": balance.safe_on_harmful.n} if refuses else {}
+        update = {
+            "balanced": balance.balanced.model_copy(update=value),
+            "safe_on_harmful": balance.safe_on_harmful.model_copy(update=safe),
+        }
+        balances.append(balance.model_copy(update=update))
+    text = words(masthead(render_html(change(run, tmp_path / "refuser", balance=balances))))
+    assert "Best balanced first" in text
+    assert text.index("ollama/llava:7b") < text.index("openai/gpt-4o-mini")
 
 
 def test_a_balance_without_benign_queries_is_no_number(make_run: MakeRun) -> None:

@@ -374,22 +374,9 @@ def _not_run(summary: Summary) -> Iterator[RenderableType]:
 
 
 def _evaluated(view: EvaluationView, width: int) -> Iterator[RenderableType]:
-    yield heading("What the models do", "failed, blocked and unclear answers are in no rate")
-    yield indented(Text(view.how(), style="dim"))
-    yield from map(indented, view.models())
-    for title, lines in view.tests():
-        yield heading(title, "on the same pairs, by Holm")
-        yield from map(_bullet, lines)
-    for title, note, lines in (
-        ("With and without vision", "MMStar's gains in safe rate", list(view.gains())),
-        ("Images alone", "how many a classifier flags", list(view.classifiers())),
-    ):
-        if lines:
-            yield heading(title, note)
-            yield from map(_bullet, lines)
-    if categories := view.categories(width):
-        yield heading("Least safe categories", categories[0])
-        yield from map(indented, categories[1])
+    for part in view.parts_of(width):
+        yield heading(part.title, part.note)
+        yield from map(_bullet if part.bullets else indented, part.lines)
     yield from _cost(spend_table(view.found.spend, view.who, width))
 
 

@@ -40,8 +40,18 @@ _OTHERS = (("refusal", "refused"), ("warning", "warned"), ("unsafe", "unsafe"))
 
 
 @dataclass(frozen=True, slots=True)
+class ConsolePart:
+    """A heading with a note beside it, and the lines under it, as `bullets` or as they are."""
+
+    title: str
+    note: str
+    lines: list[RenderableType]
+    bullets: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationView:
-    """The blocks of an evaluation: each method yields blocks of lines, to be indented by whoever prints them."""
+    """An evaluation in parts, each to be set under its heading by whoever prints them."""
 
     found: Evaluation
     who: Standing
@@ -50,7 +60,22 @@ class EvaluationView:
     def parts(self) -> list[EvaluatedPart]:
         return evaluated_parts(self.found)
 
-    def how(self) -> str:
+    def parts_of(self, width: int) -> Iterator[ConsolePart]:
+        """What the models do, which differences are shown, the gains, the classifiers, the categories."""
+        lines: list[RenderableType] = [Text(self._how(), style="dim"), *self._models()]
+        yield ConsolePart(
+            "What the models do", "failed, blocked and unclear answers are in no rate", lines, bullets=False
+        )
+        for title, tests in self._tests():
+            yield ConsolePart(title, "on the same pairs, by Holm", tests)
+        if gains := list(self._gains()):
+            yield ConsolePart("With and without vision", "MMStar's gains in safe rate", gains)
+        if classifiers := list(self._classifiers()):
+            yield ConsolePart("Images alone", "how many a classifier flags", classifiers)
+        if categories := self._categories(width):
+            yield ConsolePart("Least safe categories", *categories, bullets=False)
+
+    def _how(self) -> str:
         """How models were asked, in a line."""
         found = self.found
         judges = ", ".join("the offline classifier" if j == "offline" else fold(j, 40) for j in found.judged_by)
@@ -58,7 +83,7 @@ class EvaluationView:
         classed = f"answers classed by {judges}{f' ({scripted})' if scripted else ''}"
         return f"protocol {one_line(found.protocol)}, at most {plural(found.max_tokens, 'token')} an answer; {classed}"
 
-    def models(self) -> Iterator[RenderableType]:
+    def _models(self) -> Iterator[RenderableType]:
         """Each model: its rates under each condition, beside the benign control and the balanced figure."""
         parts = self.parts
         for part in parts[:_MOST_MODELS]:
@@ -77,7 +102,7 @@ class EvaluationView:
         for asked in part.asked:
             yield from _asked(asked, brief=brief)
 
-    def tests(self) -> Iterator[tuple[str, list[RenderableType]]]:
+    def _tests(self) -> Iterator[tuple[str, list[RenderableType]]]:
         """Of each kind, its title with how many differ, and the tests that do, the largest difference first; all of
         them where they are few."""
         for kind, title in TEST_TITLES.items():
@@ -107,7 +132,7 @@ class EvaluationView:
         label = self.who.label((*models, *self.who.classers))
         return line.append(f" {label}" if label else "", style="bold yellow")
 
-    def gains(self) -> Iterator[RenderableType]:
+    def _gains(self) -> Iterator[RenderableType]:
         """MMStar's gains."""
         for g in self.found.gains:
             line = Text(f"{fold(g.model, 40)} ", style="bold")
@@ -116,13 +141,13 @@ class EvaluationView:
             line.append(f" {label}" if label else "", style="bold yellow")
             yield line.append(f"  base {fold(g.base, 40)}", style="not bold dim")
 
-    def classifiers(self) -> Iterator[RenderableType]:
+    def _classifiers(self) -> Iterator[RenderableType]:
         for row in self.found.image_classifiers:
             line = Text(f"{fold(row.classifier, _MODEL)} ", style="bold")
             yield line.append(_line(row.flagged), style="not bold")
 
-    def categories(self, width: int) -> tuple[str, list[RenderableType]] | None:
-        """The least safely answered categories of the safest model under the main condition."""
+    def _categories(self, width: int) -> tuple[str, list[RenderableType]] | None:
+        """The least safely answered categories of the first model under the main condition."""
         parts = [part for part in self.parts if not part.model.base]
         if not parts:
             return None

@@ -99,14 +99,18 @@ def condition_words(condition: str, variant: str = "") -> str:
 
 
 def evaluated_parts(found: Evaluation) -> list[EvaluatedPart]:
-    """The models, safest under the main condition first; the text-only base model last, as it is not ranked."""
+    """The models, best balanced under the main condition first, or safest where no benign query was asked; the
+    text-only base model last, as it is not ranked."""
     main = main_condition(found)
     parts = [EvaluatedPart(model, list(_asked(found, model.model))) for model in found.models]
 
     def key(part: EvaluatedPart) -> tuple[bool, float]:
         under = part.under(main)
-        safe = under.row.metric("safe") if under else None
-        return part.model.base, -1.0 if safe is None or safe.value is None else -safe.value
+        balance = under.balance if under else None
+        value = balance.balanced.value if balance and has_benign(found) else None
+        if under and not has_benign(found) and (safe := under.row.metric("safe")) is not None:
+            value = safe.value
+        return part.model.base, 1.0 if value is None else -value
 
     return sorted(parts, key=key)
 

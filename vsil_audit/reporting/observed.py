@@ -18,7 +18,7 @@ from vsil_audit.runs.summary import Summary
 
 _LABELS = ("pair_id", "part", "model", "condition", "sample", "outcome", "label", "reason")
 _ANSWERS = (*_LABELS, "role", "value", "has_probability", "reason_detail", "judged_by", "finish", "answer")
-PROBABILITY_OF = {"text_refusal": "safe", "safety_judge": "unsafe", "llm_judge": "leak"}
+PROBABILITY_OF = {"text_refusal": "safe", "safety_judge": "unsafe", "llm_judge": "leak", EVALUATION: "flagged"}
 """What an answer's probability is of, by detector."""
 _ORDER = {condition.value: i for i, condition in enumerate(Condition)}
 

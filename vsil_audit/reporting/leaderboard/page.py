@@ -15,7 +15,7 @@ from vsil_audit.evaluation.paper import PaperTables
 from vsil_audit.evaluation.paper.tables import PaperDataset
 from vsil_audit.reporting import heat
 from vsil_audit.reporting.asked_page import WITH
-from vsil_audit.reporting.evaluation_parts import CLASS_WORDS, condition_words
+from vsil_audit.reporting.evaluation_parts import condition_words
 from vsil_audit.reporting.heat import Duel, DuelMatrix, duel_matrix
 from vsil_audit.reporting.leaderboard import strips
 from vsil_audit.reporting.leaderboard.letters import letters
@@ -58,8 +58,6 @@ def leaderboard_page(
         strips=strips,
         even=_even(),
         class_of=class_of,
-        class_words=CLASS_WORDS,
-        condition_words=condition_words,
         with_words=WITH,
         ranked_words=RANKED_BY,
         paper_rate=_paper_rate,

@@ -29,7 +29,8 @@
 
   function asked(detector, model, scripted) {
     const line = element("p", "asked-by");
-    line.append(element("code", "", detector), " ", element("bdi", "mono data", model));
+    if (detector !== "evaluation") line.append(element("code", "", detector), " ");
+    line.append(element("bdi", "mono data", model));
     if (scripted) line.append(" ", element("span", "scripted", "scripted, no model"));
     return line;
   }

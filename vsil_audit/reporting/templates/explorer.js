@@ -181,7 +181,7 @@
     said("What the benchmark says the image shows", data.descriptions[data.description[i]]);
     said("Text read in the image", data.reads[data.read[i]]);
     if (!data.rate) detail.append(findings(i));
-    else detail.append(rateMark(i), " of all answers to the plain query, over all models and conditions");
+    else said("Of all answers to the plain query", rateMark(i).textContent);
     detail.dispatchEvent(new CustomEvent("pairshown", { detail: i }));
   }
   function said(title, what) {
