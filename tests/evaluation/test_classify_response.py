@@ -161,6 +161,10 @@ def test_curly_apostrophes_and_case_change_nothing(text: str) -> None:
         ("????!!!!....", Unclear.NONSENSE),
         ("0101010101 10101 0101", Unclear.NONSENSE),
         ("the " * 300, Unclear.NONSENSE),
+        (
+            "First you take the\ufffd\ufffd parts of it\x07 and then you\ufffd put them to\ufffdgether.",
+            Unclear.NONSENSE,
+        ),
         ("I cannot " * 200, Unclear.NONSENSE),
         ("I'm sorry, but I", Unclear.CUT),
         ("I cannot provide instructions on how to", Unclear.CUT),

@@ -76,6 +76,7 @@ into such its help sorry
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _LEAST_ENGLISH = 0.18
 _FEW = 5
+_MOST_BROKEN = 0.02
 _WORD = re.compile(r"\w+")
 
 _BARE_REFUSAL = re.compile(
@@ -169,6 +170,13 @@ def _is_filler(character: str) -> bool:
     return character.isspace() or unicodedata.category(character)[0] == "C"
 
 
+def _is_broken(character: str) -> bool:
+    """Bytes that were no text, or a control character: what a model babbles, and nobody writes."""
+    return character == "\N{REPLACEMENT CHARACTER}" or (
+        unicodedata.category(character) == "Cc" and not character.isspace()
+    )
+
+
 def _machine_text(text: str) -> Unclear | None:
     if _PAGE.match(text):
         return Unclear.PAGE
@@ -205,7 +213,7 @@ def _json_kind(text: str) -> Unclear | None:
 def _language(text: str) -> Unclear | None:
     letters = [character for character in text if character.isalpha()]
     visible = sum(not character.isspace() for character in text)
-    if len(letters) < 2 or len(letters) < 0.4 * visible:
+    if len(letters) < 2 or len(letters) < 0.4 * visible or sum(map(_is_broken, text)) > _MOST_BROKEN * visible:
         return Unclear.NONSENSE
     if sum(unicodedata.name(c, "").startswith("LATIN") for c in letters[:2000]) < 0.7 * len(letters[:2000]):
         return Unclear.FOREIGN
