@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, role_of, well_formed
+from chat_server import Asked, ChatServer, role_of, well_formed
 from gnome_set import write_gnomes
 
 from vsil_audit.audit import plan, scan
@@ -139,3 +139,21 @@ def test_an_interrupted_scan_leaves_the_rest_to_the_plan(gnomes: Path, server: C
     with pytest.raises(BudgetReachedError):
         scan(gnomes, options=replace(chosen, gateway=replace(chosen.gateway, budget=Budget(max_calls=150))))
     assert plan(gnomes, options=chosen).calls == whole - 150
+
+
+def test_a_judge_that_often_needs_a_second_turn_is_planned_with_them_after_a_pilot(
+    gnomes: Path, tmp_path: Path
+) -> None:
+    def fumbles(asked: Asked) -> str:
+        first_turn = len(asked.body["messages"]) < 3
+        return "I would rather not say so in JSON." if first_turn and asked.chance % 3 == 0 else well_formed(asked)
+
+    with ChatServer(fumbles, latency=(0, 0.001)) as server:
+        chosen = replace(options(server, gnomes, tmp_path, targets=()), detectors=("safety_judge", "llm_judge"))
+        unforeseen = plan(gnomes, options=chosen).calls
+        expected = plan(gnomes, options=chosen, pilot=20).calls
+        before = server.calls
+        scan(gnomes, options=chosen)
+        made = server.calls - before
+    assert unforeseen < 0.9 * server.calls
+    assert expected == pytest.approx(made, rel=0.1)

@@ -1,4 +1,4 @@
-"""How many tokens a model's calls take, learnt from its kept answers; guessed where there are none.
+"""What a model answers and how many tokens its calls take, learnt from its kept answers; guessed where there are none.
 
 Calls are of one kind when they have the same parameters, system prompt and number of images: within a kind requests
 differ by the query alone, so that a ratio of counted to guessed tokens holds for all of them.
@@ -26,6 +26,7 @@ from vsil_audit.gateway.provider import AttemptError
 
 LEAST_ANSWERS = 5
 _MOST_ANSWERS = 2000
+_MOST_SAID = 100
 _NONCE = re.compile(r"\b[0-9a-f]{16}\b")  # of a fence: another one in each request
 
 
@@ -47,6 +48,7 @@ class _Counts:
     output: float = 0.0
     seconds: float = 0.0
     answers: int = 0
+    said: list[Answer] = field(default_factory=list)
 
     def add(self, guessed: float, answer: Answer) -> None:
         self.guessed += guessed
@@ -80,8 +82,17 @@ class TokenScale:
             return
         request = json.loads(kept.request)
         guessed = guessed_input(request)
-        for counts in (self._kinds[_kind(request)], self._all):
+        kind = self._kinds[_kind(request)]
+        for counts in (kind, self._all):
             counts.add(guessed, answer)
+        if len(kind.said) < _MOST_SAID:
+            kind.said.append(answer)
+
+    def an_answer(self, canonical: str, key: bytes) -> Answer | None:
+        """One of the kept answers to questions of that kind, drawn by the key: what is asked next (a repair turn, a
+        judge of the answer) then happens as often as it did. None where too few are kept."""
+        kind = self._kinds.get(_kind(json.loads(canonical)), _Counts())
+        return kind.said[int.from_bytes(key[-8:], "big") % len(kind.said)] if kind.answers >= LEAST_ANSWERS else None
 
     def expect(self, canonical: str, typical_answer: str, max_tokens: int) -> Tokens:
         """Of the request with that canonical JSON (`cache_key.KeyWriter`)."""

@@ -1,9 +1,10 @@
 """What a scan would ask, before anything is spent: the run's own detectors over the run's own subjects, rehearsed.
 
 Every question is made as the scan will make it, so that calls are counted, not guessed; kept answers, and where there
-is none typical ones, stand in for the models', so that follow-ups (a judge of the response) are counted too. What
-cannot be foreseen are retries, repair turns, and what an endpoint will not take. Tokens are expected from kept answers
-of the same kind where there are any (`gateway.token_scale`).
+is none others of their kind or typical ones, stand in for the models', so that follow-ups (a judge of the response, a
+repair turn) are counted too. What cannot be foreseen are retries, what an endpoint will not take, and repair turns of
+a model that was never asked. Tokens are expected from kept answers of the same kind where there are any
+(`gateway.token_scale`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -130,6 +132,9 @@ class _Rehearsal:
         return map(self._subjects.of_batch, range(self._folder.n_batches()))
 
 
+_LEAST_PROSE = 40
+
+
 class _Nobody:
     """Stands in for a provider that cannot be opened here, so that equal questions are still told."""
 
@@ -182,7 +187,8 @@ class _Asked:
         self._counter, self._row = counter, row
 
     def take(self, question: Question) -> Answer:
-        """Count it, and give its kept answer, or one that one expects: what is asked next depends on it."""
+        """Count it, and give its kept answer, else another of the model's to such a question, else a typical one: what
+        is asked next depends on it."""
         canonical = self._counter.keys.canonical(question.request)
         key = digest(canonical)
         kept = self._counter.kept(key)
@@ -191,7 +197,10 @@ class _Asked:
         else:
             self._expect(canonical, question)
         self._counter.seen.add(key)
-        return kept or Answer(_told_apart(question.typical_answer, key), Finish.STOP)
+        if kept is not None:
+            return kept
+        expected = self._counter.scale.an_answer(canonical, key) or Answer(question.typical_answer, Finish.STOP)
+        return replace(expected, text=_told_apart(expected.text, key))
 
     def _expect(self, canonical: str, question: Question) -> None:
         row, most = self._row, question.request.parameters.max_tokens
@@ -206,9 +215,7 @@ class _Asked:
             row.timed += 1
 
 
-def _told_apart(typical_answer: str, key: bytes) -> str:
+def _told_apart(answer: str, key: bytes) -> str:
     """No two samples of a model's prose are equal, so that a judge is asked about each; a verdict stays as it is."""
-    if typical_answer.startswith("{"):
-        return typical_answer
-    mark = key.hex()[:8]
-    return f"{typical_answer[: -len(mark)]}{mark}" if len(typical_answer) > len(mark) else typical_answer
+    is_prose = len(answer) > _LEAST_PROSE and "{" not in answer
+    return f"{answer} {key.hex()[:8]}" if is_prose else answer
