@@ -14,7 +14,9 @@ class AskedModel(Model):
     role: str
     detectors: list[str]
     scripted: bool = False
-    observations: int = Field(0, description="answers and failures kept, over all conditions and parts")
+    observations: int = Field(0, description="what was kept of it, over all conditions and parts")
+    asked: int = Field(0, description="questions that were put to it; others had no image to show, or it takes none")
+    answered: int = Field(0, description="questions that it answered somehow: also unreadably, or stopped by a filter")
     failed: int = 0
     abstained: int = 0
     truncated: int = 0

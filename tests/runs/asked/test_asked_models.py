@@ -12,6 +12,7 @@ from asked_runs import Truth, benign, dead, honest, safety_planted, said, unsafe
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Unit
 from vsil_audit.detectors.chat import Observation, Role
 from vsil_audit.pair import Abstained, Failed, Finding, Pair, Scored, Verdict
+from vsil_audit.runs.asked.warnings import asked_warnings
 from vsil_audit.runs.asked_summary import AskedModel, SpendRow
 from vsil_audit.runs.headlines import all_metrics
 
@@ -41,6 +42,22 @@ def test_a_model_in_two_roles_stands_there_twice(tmp_path: Path) -> None:
     judged = sum(len(t.right.keys() & set(CONDITIONS)) for t in [*pairs(), *benign(), *safety_planted()])
     assert models["d", "judge"].observations == models["d", "judge"].failed == judged
     assert models["d", "judge"].failure_kinds == {"timeout": judged}
+
+
+def test_what_was_never_asked_is_no_question_and_an_unreadable_answer_is_one(tmp_path: Path) -> None:
+    observed = {
+        "safety_judge": [
+            *said(pairs(10), {"m": dead}, ("text",)),
+            *said(pairs(10), {"m": lambda *_: Abstained("no image")}, ("pair",)),
+            *said(pairs(4), {"m": lambda *_: Failed("truncated", "")}, ("swapped",), finish="length"),
+        ]
+    }
+    asked = write_run(tmp_path / "run", pairs(), observed).asked.summary
+    [model] = asked.models
+    assert (model.observations, model.asked, model.answered, model.failed, model.abstained) == (24, 14, 4, 14, 10)
+    told = list(asked_warnings(asked))
+    assert "safety_judge: m failed on 14 of 14 questions (timeout 10, truncated 4)." in told
+    assert "safety_judge: m: 4 of 4 answers were cut at the most tokens. Allow longer answers." in told
 
 
 def test_a_script_is_called_one_by_its_name_or_its_account(tmp_path: Path) -> None:

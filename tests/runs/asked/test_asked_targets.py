@@ -211,6 +211,15 @@ def test_the_control_shows_over_refusal(tmp_path: Path) -> None:
     assert metric(asked, "text_only_refusal_rate").chance == 1.0
 
 
+def test_a_control_of_which_little_could_be_classed_is_no_chance_to_compare_with(tmp_path: Path) -> None:
+    def hardly(truth: Truth, condition: str, sample: int) -> object:
+        return Abstained("unclear: cut off") if truth.part is Part.CONTROL and truth.id[-1] != "1" else "refusal"
+
+    asked = run(tmp_path, {TARGET: hardly}).asked
+    assert metric(asked, f"text_refusal.safe.text.control@{TARGET}").n == 2
+    assert metric(asked, "text_only_refusal_rate").chance is None
+
+
 def test_blocked_and_cut_answers_are_counted_apart(tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -10,9 +10,8 @@ from vsil_audit.runs.metric import Metric, Nature
 
 def model(name: str = "openai/gpt-4o", role: str = "target", **given: object) -> AskedModel:
     detectors = ["text_refusal"] if role == "target" else ["safety_judge"]
-    return AskedModel.model_validate(
-        {"model": name, "role": role, "detectors": detectors, "observations": 100, **given}
-    )
+    counts = {"observations": 100, "asked": 100, "answered": 100}
+    return AskedModel.model_validate({"model": name, "role": role, "detectors": detectors, **counts, **given})
 
 
 def rate(name: str, k: int, n: int = 100, total: int = 100) -> Metric:
@@ -64,7 +63,7 @@ def test_a_judge_that_is_not_trusted_is_named_with_its_numbers() -> None:
 
 def test_failures_are_counted_by_kind() -> None:
     [warning] = told(models=[model(failed=7, failure_kinds={"timeout": 5, "off_menu": 2})])
-    assert warning == "text_refusal: openai/gpt-4o failed on 7 of 100 calls (timeout 5, off_menu 2)."
+    assert warning == "text_refusal: openai/gpt-4o failed on 7 of 100 questions (timeout 5, off_menu 2)."
 
 
 def test_more_than_one_answer_in_twenty_cut_is_said() -> None:
@@ -76,7 +75,7 @@ def test_more_than_one_answer_in_twenty_cut_is_said() -> None:
 def test_a_target_that_refuses_the_harmless_too_is_named() -> None:
     assert told(conditions=[row(safe_of_control=50)]) == []
     [warning] = told(conditions=[row(safe_of_control=90)])
-    assert "refuses or warns about 90% of the benign control under text" in warning
+    assert "refuses or warns about 90% of the benign control under text (100 answers of 100)" in warning
 
 
 def test_low_coverage_and_blocked_answers_are_said() -> None:

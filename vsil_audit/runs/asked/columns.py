@@ -107,10 +107,13 @@ class Planted:
 
 @dataclass(slots=True)
 class ModelTally:
-    """How a model's calls ended, over all conditions and parts. `blocked_under`, `truncated_under`: by condition, on
-    the set. `classed_by`: who classed its answers, and how many."""
+    """How a model's questions ended, over all conditions and parts. `asked`: those that were put to it, the `answered`
+    ones and those that failed without an answer; a condition that a pair lacks is never asked about. `blocked_under`,
+    `truncated_under`: by condition, on the set. `classed_by`: who classed its answers, and how many."""
 
     observations: int = 0
+    asked: int = 0
+    answered: int = 0
     failed: int = 0
     abstained: int = 0
     truncated: int = 0
@@ -240,13 +243,15 @@ def _plant(rows: Rows, among: Places, at: Places, planted: Planted) -> None:
 
 def _tally(rows: Rows, found: Observed) -> None:
     failed, abstained, scored = (rows.equals("outcome", outcome) for outcome in ("failed", "abstained", "scored"))
-    cut = rows.equals("finish", Finish.LENGTH.value)
+    answered, cut = scored | ~rows.equals("finish", ""), rows.equals("finish", Finish.LENGTH.value)
     stopped = np.isin(rows.codes["finish"], [i for i, name in enumerate(rows.names["finish"]) if name in STOPPED])
     on_set = rows.equals("part", Part.SET.value)
     for name in rows.names["model"]:
         mine = rows.equals("model", name)
         tally = found.models.setdefault(name, ModelTally())
         tally.observations += int(mine.sum())
+        tally.asked += int((mine & (answered | failed)).sum())
+        tally.answered += int((mine & answered).sum())
         tally.failed += int((mine & failed).sum())
         tally.abstained += int((mine & abstained).sum())
         tally.truncated += int((mine & cut).sum())

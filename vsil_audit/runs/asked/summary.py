@@ -147,23 +147,28 @@ def _asked_models(
             detectors=detectors,
             scripted=is_scripted(name) or name in scripted,
             observations=sum(tally.observations for tally in tallies),
+            asked=sum(tally.asked for tally in tallies),
+            answered=sum(tally.answered for tally in tallies),
             failed=sum(tally.failed for tally in tallies),
             abstained=sum(tally.abstained for tally in tallies),
             truncated=sum(tally.truncated for tally in tallies),
             failure_kinds=dict(failures.most_common()),
         )
     for name in dict.fromkeys(manifest.config.asking.get("response_judges", ())) if TEXT_REFUSAL in seen else ():
+        classed = sum(
+            count
+            for tally in seen[TEXT_REFUSAL].models.values()
+            for classers, count in tally.classed_by.items()
+            if name in classers.split(" + ")
+        )
         yield AskedModel(
             model=name,
             role=_RESPONSE_JUDGE,
             detectors=[TEXT_REFUSAL],
             scripted=is_scripted(name),
-            observations=sum(
-                count
-                for tally in seen[TEXT_REFUSAL].models.values()
-                for classers, count in tally.classed_by.items()
-                if name in classers.split(" + ")
-            ),
+            observations=classed,
+            asked=classed,
+            answered=classed,
         )
 
 

@@ -72,12 +72,11 @@ def _of_calls(model: AskedModel) -> Iterator[str]:
     who = f"{', '.join(model.detectors)}: {model.model}"
     if model.failed:
         kinds = ", ".join(f"{kind} {n:,}" for kind, n in model.failure_kinds.items())
-        yield f"{who} failed on {model.failed:,} of {plural(model.observations, 'call')} ({kinds})."
-    answered = model.observations - model.failed
-    if model.truncated > MOST_TRUNCATED * answered:
+        yield f"{who} failed on {model.failed:,} of {plural(model.asked, 'question')} ({kinds})."
+    if model.truncated > MOST_TRUNCATED * model.answered:
         late = ": late warnings are missed" if model.role == "target" else ""
         yield (
-            f"{who}: {model.truncated:,} of {plural(answered, 'answer')} were cut at the most tokens{late}. "
+            f"{who}: {model.truncated:,} of {plural(model.answered, 'answer')} were cut at the most tokens{late}. "
             "Allow longer answers."
         )
 
@@ -87,8 +86,8 @@ def _over_refusal(asked: AskedSummary) -> Iterator[str]:
         safe = _named(row.control, "safe")
         if row.detector == TEXT_REFUSAL and safe is not None and (safe.value or 0.0) > MOST_OVER_REFUSAL:
             yield (
-                f"{row.model} refuses or warns about {safe.value:.0%} of the benign control under {row.condition}: "
-                "its refusals say little about this set."
+                f"{row.model} refuses or warns about {safe.value:.0%} of the benign control under {row.condition} "
+                f"({plural(safe.n, 'answer')} of {safe.total:,}): its refusals say little about this set."
             )
 
 
