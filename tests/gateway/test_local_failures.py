@@ -160,34 +160,36 @@ async def failure(answer: Awaitable[Any]) -> AttemptError:
     return raised.value
 
 
+A_WHILE = 20.0  # seconds: more than a busy machine needs to end an answer, less than a story takes
+
+
 def a_story() -> Request:
-    """15 seconds of the slow model."""
-    return question("Tell me a story.", parameters=Parameters(max_tokens=300))
+    """45 seconds of the slow model, so that a busy machine is not taken for one that waits for its end."""
+    return question("Tell me a story.", parameters=Parameters(max_tokens=900))
 
 
 def test_time_that_is_up_ends_the_answer_and_frees_the_model(slow_model: Path) -> None:
     async def use(model: LocalProvider) -> None:
         begun = time.monotonic()
-        error = await failure(model.complete(a_story(), 0.4))
+        error = await failure(model.complete(a_story(), 1.0))
         assert error.kind is FailureKind.TIMEOUT
         assert error.sent
-        assert time.monotonic() - begun < 1.0
-        await model.complete(question("Next", parameters=Parameters(max_tokens=1)), 5)
-        assert time.monotonic() - begun < 2.0
+        await model.complete(question("Next", parameters=Parameters(max_tokens=1)), 60)
+        assert time.monotonic() - begun < A_WHILE
 
     with_model(slow_model, use)
 
 
 def test_a_request_whose_turn_did_not_come_says_slow_down(slow_model: Path) -> None:
     async def use(model: LocalProvider) -> None:
-        first = asyncio.create_task(model.complete(a_story(), 1.0))
+        first = asyncio.create_task(model.complete(a_story(), 60))
         await asyncio.sleep(0.2)
         error = await failure(model.complete(question("Me too"), 0.3))
         assert error.kind is FailureKind.TIMEOUT
         assert error.blame is Blame.SATURATED
         assert error.retry
         assert not error.sent
-        await failure(first)
+        first.cancel()
 
     with_model(slow_model, use, batch_size=1)
 
@@ -199,19 +201,20 @@ def test_an_answer_that_nobody_waits_for_is_not_finished(slow_model: Path) -> No
         task.cancel()
         begun = time.monotonic()
         await model.complete(question("Next", parameters=Parameters(max_tokens=1)), 60)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < A_WHILE
 
     with_model(slow_model, use)
 
 
 def test_the_event_loop_goes_on_while_the_model_works(slow_model: Path) -> None:
     async def use(model: LocalProvider) -> None:
-        working = asyncio.create_task(model.complete(question("x" * 500, parameters=Parameters(max_tokens=20)), 60))
-        longest, last = 0.0, time.monotonic()
+        working = asyncio.create_task(model.complete(question("x" * 500, parameters=Parameters(max_tokens=40)), 60))
+        begun = last = time.monotonic()
+        longest = 0.0
         while not working.done():
             await asyncio.sleep(0.01)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        assert longest < 0.5
+        assert longest < (time.monotonic() - begun) / 2
 
     with_model(slow_model, use)
 
@@ -222,7 +225,7 @@ def test_closing_ends_what_runs(slow_model: Path) -> None:
         await asyncio.sleep(0.3)
         begun = time.monotonic()
         await model.close()
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < A_WHILE
         assert not (await running).retry
 
     with_model(slow_model, use)
