@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsil_audit.evaluation.response import CLASSES, ResponseClass, ResponseVerdict, shipped_model
-from vsil_audit.evaluation.response_model.model import Cell, Floats
+from vsil_audit.evaluation.response_model.model import Cell
+from vsil_audit.model_file import Floats
 from vsil_audit.stats.clusters import t_quantile
 from vsil_audit.stats.proportions import wilson
 from vsil_audit.stats.rates import Rate

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from vsil_audit.detectors.harm_model.model import Calibration, Floats
+from vsil_audit.detectors.harm_model.model import Calibration
+from vsil_audit.model_file import Floats
 
 _GRID = np.round(np.arange(0.5, 0.96, 0.01), 2)
 

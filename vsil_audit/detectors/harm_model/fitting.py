@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.detectors.harm_model.calibrating import calibrate
-from vsil_audit.detectors.harm_model.model import BLOCK_SCALES, BLOCKS, Floats, HarmModel, text_digest
+from vsil_audit.detectors.harm_model.model import BLOCK_SCALES, BLOCKS, HarmModel, text_digest
 from vsil_audit.detectors.harm_model.ngrams import neighbours, pieces, words
 from vsil_audit.detectors.harm_model.word_vectors import learn
+from vsil_audit.model_file import Floats
 
 
 @dataclass(frozen=True, slots=True)

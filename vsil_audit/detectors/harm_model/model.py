@@ -10,20 +10,18 @@ Platt's scaling (a, c), fitted on sources that were held out whole, turns a logi
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
 from vsil_audit.detectors.harm_model.ngrams import POINTERS, Word, neighbours, pieces, words
+from vsil_audit.model_file import Floats, ModelFile
 
 FORMAT = "vsil-audit harm_prior 1"
 BLOCKS = ("w", "b", "c")
@@ -41,8 +39,6 @@ LEAST_BESIDE_POINTER = 2
 
 MOST_KEPT = 1 << 14
 """Words whose pieces are kept looked up."""
-
-Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,42 +226,22 @@ class HarmModel:
         return [Part(word, value) for word, value in zip(content, adds, strict=True)]
 
     def to_bytes(self) -> bytes:
-        """The file: an uncompressed NumPy archive without pickled objects. Equal models give equal bytes."""
-        scales = np.maximum(np.abs(self.weights).max(axis=0), 1e-12) / 32767
-        about = {**self.about, "format": FORMAT, "calibration": _as_dict(self.calibration)}
-        file = io.BytesIO()
-        np.savez(
-            file,
-            features=np.frombuffer("\n".join(self.features).encode(), dtype=np.uint8),
-            weights=np.rint(self.weights / scales).astype("<i2"),
-            weight_scales=scales.astype("<f8"),
-            intercepts=self.intercepts.astype("<f8"),
-            training_digests=np.array(sorted(self.training_digests), dtype="<u8"),
-            about=np.frombuffer(json.dumps(about, sort_keys=True, indent=1).encode(), dtype=np.uint8),
-        )
-        return file.getvalue()
+        """The file. Equal models give equal bytes."""
+        about = {**self.about, "calibration": _as_dict(self.calibration)}
+        digests = np.array(sorted(self.training_digests), dtype="<u8")
+        file = ModelFile(self.features, self.weights, self.intercepts, about, {"training_digests": digests})
+        return file.to_bytes(FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> HarmModel:
         """Read what `to_bytes` wrote. Raises ValueError when it is another format or its arrays do not fit."""
         try:
-            return cls._from_archive(data)
+            file = ModelFile.of(data, FORMAT, ["training_digests"])
+            calibration = Calibration(**file.about["calibration"])
         except (KeyError, TypeError, BadZipFile) as error:
             raise ValueError(f"the model file is damaged: {error}") from error
-
-    @classmethod
-    def _from_archive(cls, data: bytes) -> HarmModel:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            about = json.loads(arrays["about"].tobytes())
-            if about.get("format") != FORMAT:
-                raise ValueError(f"expected the format {FORMAT!r}, found {about.get('format')!r}")
-            features = tuple(arrays["features"].tobytes().decode().split("\n"))
-            weights = arrays["weights"] * arrays["weight_scales"]
-            intercepts = arrays["intercepts"].astype(np.float64)
-            digests = frozenset(int(digest) for digest in arrays["training_digests"])
-        if weights.shape != (len(features), len(intercepts)):
-            raise ValueError(f"{len(features)} features x {len(intercepts)} columns, but weights are {weights.shape}")
-        return cls(features, weights, intercepts, Calibration(**about["calibration"]), digests, about)
+        digests = frozenset(file.arrays["training_digests"].tolist())
+        return cls(file.features, file.weights, file.intercepts, calibration, digests, file.about)
 
 
 def text_digest(text: str) -> int:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vsil_audit.detectors.harm_model.model import Floats, HarmModel, Standing
+from vsil_audit.detectors.harm_model.model import HarmModel, Standing
+from vsil_audit.model_file import Floats
 from vsil_audit.pair import Abstained, Finding, Json, Scored
 from vsil_audit.stats.clusters import clustered_rate
 from vsil_audit.stats.proportions import Z, wilson

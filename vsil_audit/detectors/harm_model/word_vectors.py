@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from vsil_audit.detectors.harm_model.model import Floats
 from vsil_audit.detectors.harm_model.ngrams import FRAME_WORDS, words
+from vsil_audit.model_file import Floats
 
 CONTEXT = 5
 """Places to either side that count as context; a word k places away counts 1/k."""

@@ -23,13 +23,13 @@ from vsil_audit.evaluation.response_model.model import (
     CLASS_OF_ACT,
     COLUMNS,
     Cell,
-    Floats,
     ResponseModel,
     shares,
     softmax,
     verdict_numbers,
 )
 from vsil_audit.evaluation.response_model.words import normal
+from vsil_audit.model_file import Floats
 
 REJECTING = frozenset({"declines", "unable", "refutes"})
 """Acts without an effective answer."""

@@ -9,22 +9,19 @@ The three classes are sums of acts: refusal = declines + unable; warning = refut
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.evaluation.response_model.features import features
+from vsil_audit.model_file import Floats, ModelFile
 
 FORMAT = "vsil-audit response classifier 2"
-
-Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 ACTS = ("declines", "unable", "refutes", "cautions", "answers")
 """What a response does, in the order of the model's columns; the column after them is `rejects`."""
@@ -71,53 +68,34 @@ class ResponseModel:
         return acts[0], float(rejects[0])
 
     def to_bytes(self) -> bytes:
-        """The file: an uncompressed NumPy archive without pickled objects. Equal models give equal bytes."""
-        scales = np.maximum(np.abs(self.weights).max(axis=0), 1e-12) / 32767
+        """The file. Equal models give equal bytes."""
         about = {
             **self.about,
-            "format": FORMAT,
             "sharpness": self.sharpness,
             "rejects_sharpness": self.rejects_sharpness,
             "least": self.least,
             "cells": [cell.name for cell in self.cells],
         }
         counts = np.array([cell.counts for cell in self.cells], dtype="<i8").reshape(-1, 3, 4)
-        file = io.BytesIO()
-        np.savez(
-            file,
-            features=np.frombuffer("\n".join(self.features).encode(), dtype=np.uint8),
-            weights=np.rint(self.weights / scales).astype("<i2"),
-            weight_scales=scales.astype("<f8"),
-            intercepts=self.intercepts.astype("<f8"),
-            cell_counts=counts,
-            about=np.frombuffer(json.dumps(about, sort_keys=True, indent=1).encode(), dtype=np.uint8),
-        )
-        return file.getvalue()
+        file = ModelFile(self.features, self.weights, self.intercepts, about, {"cell_counts": counts})
+        return file.to_bytes(FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ResponseModel:
         """Read what `to_bytes` wrote. Raises ValueError when it is another format or its arrays do not fit."""
         try:
-            return cls._from_archive(data)
+            return cls._from_file(ModelFile.of(data, FORMAT, ["cell_counts"]))
         except (KeyError, TypeError, BadZipFile) as error:
             raise ValueError(f"the model file is damaged: {error}") from error
 
     @classmethod
-    def _from_archive(cls, data: bytes) -> ResponseModel:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            about = json.loads(arrays["about"].tobytes())
-            if about.get("format") != FORMAT:
-                raise ValueError(f"expected the format {FORMAT!r}, found {about.get('format')!r}")
-            names = tuple(arrays["features"].tobytes().decode().split("\n"))
-            weights = arrays["weights"] * arrays["weight_scales"]
-            intercepts = arrays["intercepts"].astype(np.float64)
-            counts = arrays["cell_counts"].astype(np.int64)
-        if weights.shape != (len(names), COLUMNS) or intercepts.shape != (COLUMNS,):
-            raise ValueError(f"{len(names)} features and {COLUMNS} columns, but weights are {weights.shape}")
+    def _from_file(cls, file: ModelFile) -> ResponseModel:
+        if file.intercepts.shape != (COLUMNS,):
+            raise ValueError(f"expected {COLUMNS} columns, found {len(file.intercepts)}")
+        about, counts = file.about, file.arrays["cell_counts"].astype(np.int64)
         cells = tuple(Cell(name, cell) for name, cell in zip(about["cells"], counts, strict=True))
-        return cls(
-            names, weights, intercepts, about["sharpness"], about["rejects_sharpness"], about["least"], cells, about
-        )
+        sharpness, rejects_sharpness, least = about["sharpness"], about["rejects_sharpness"], about["least"]
+        return cls(file.features, file.weights, file.intercepts, sharpness, rejects_sharpness, least, cells, about)
 
 
 def shares(logits: Floats, sharpness: float, rejects_sharpness: float) -> tuple[Floats, Floats]:
