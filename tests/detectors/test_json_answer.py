@@ -114,6 +114,11 @@ def test_thoughts_are_not_said(answer: str, rest: str) -> None:
     assert said(answer) == rest
 
 
+@pytest.mark.parametrize("text", [r'{"a\ud800": "b\uDFFF \ud83d\ude00"}', r"{'a\ud800': 'b\uDFFF \ud83d\ude00'}"])
+def test_half_a_surrogate_pair_which_no_table_can_hold_becomes_a_question_mark(text: str) -> None:
+    assert last_object(text) == {"a?": "b? \U0001f600"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

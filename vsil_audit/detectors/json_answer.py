@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<mark>[{}\[\]:,])|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<plain>[A-Za-z]+|-?\d+(?:\.\d+)?))""",
     re.DOTALL,
 )
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _QUOTE = re.compile(r"\\(.)|\"", re.DOTALL)
 _CONSTANTS = MappingProxyType({"True": "true", "False": "false", "None": "null"})
 
@@ -89,6 +90,8 @@ def _decoded(text: str, start: int) -> tuple[Mapping[str, Any], int]:
     except ValueError:
         notation, end = _as_json(text, start)
         value = _DECODER.decode(notation)
+    if _SURROGATE.search(text, start, end):  # half a pair, which no file and no table can hold, becomes `?`
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value, end
 
 
