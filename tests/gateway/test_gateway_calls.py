@@ -488,6 +488,20 @@ def test_plain_code_asks_too_and_beside_a_running_loop(serve: Serve, counting: C
     asyncio.run(run())
 
 
+def test_what_still_waits_when_the_thread_ends_is_ended_with_it() -> None:
+    heard = []
+
+    async def waiting() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            heard.append("ended")
+
+    with GatewayThread() as thread:
+        thread.begin(waiting())
+    assert heard == ["ended"]
+
+
 def test_a_defect_of_a_provider_is_raised_to_whoever_asked() -> None:
     class Broken:
         name, model, billed = "broken", "m", False

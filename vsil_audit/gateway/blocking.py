@@ -83,6 +83,7 @@ class GatewayThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        self._loop.run_until_complete(_end(asyncio.all_tasks(self._loop)))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
@@ -145,3 +146,11 @@ def ask_all(model: str, requests: Iterable[Request], **options: Any) -> list[Ans
         outcomes = gateway.ask_all(requests)
         gateway.check()
     return outcomes
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """What still waits for an answer that is no longer asked for: it ends here, and nobody hears how."""
+    waiting = list(tasks)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
