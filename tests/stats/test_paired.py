@@ -88,6 +88,18 @@ def test_equal_conditions_still_have_an_interval() -> None:
     assert interval.low < 0 < interval.high
 
 
+@pytest.mark.parametrize("unchanged", [0, 1])
+def test_a_difference_as_large_as_can_be_still_has_an_interval(unchanged: int) -> None:
+    first = np.ones(200, dtype=bool)
+    first[: 2 * unchanged] = False
+    for one, two in ((first, ~np.ones(200, dtype=bool)), (~np.ones(200, dtype=bool), first)):
+        interval = paired_difference(one, two, np.repeat(np.arange(100), 2))
+        assert interval.low is not None
+        assert interval.high is not None
+        assert 0.02 < interval.high - interval.low < 0.15
+        assert abs(interval.value or 0) == pytest.approx(1 - unchanged / 100)
+
+
 def test_no_pairs_give_no_difference() -> None:
     assert paired_difference(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool), []).value is None
 

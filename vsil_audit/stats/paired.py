@@ -31,8 +31,8 @@ def paired_difference(
 ) -> Interval:
     """Share of `a` minus share of `b` (flags of the same n pairs, shape (n,)), in [−1, 1], with a 95 % interval.
 
-    Cluster bootstrap where many clusters change; else Tango's score interval (1998) on the effective sample size, which
-    does not vanish when nothing changed.
+    Cluster bootstrap where many clusters change and many do not change as far as they can; else Tango's score interval
+    (1998) on the effective sample size, which does not vanish where nothing changed, or everything.
     """
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if first.shape != second.shape:
@@ -52,11 +52,12 @@ def mean_change(change: npt.NDArray[np.float64], groups: npt.ArrayLike, seed: in
     value = float(change.mean())
     clusters = ClusterSums.of(change, groups)
     changed = int((ClusterSums.of(np.abs(change), groups).sums > 0).sum())
+    between = min(changed, *(int((clusters.sums != end * clusters.sizes).sum()) for end in (-1, 1)))
     single = len(clusters.sizes) == n
-    if not single and min(changed, clusters.effective) >= MANY:
+    if not single and min(between, clusters.effective) >= MANY:
         low, high = clusters.percentiles(seed)
         return Interval(value, low, high, n, BOOTSTRAP)
-    size = float(n) if single else clusters.independent(changed)
+    size = float(n) if single else clusters.independent(between)
     low, high = tango_interval(float(np.maximum(change, 0).mean()), float(np.maximum(-change, 0).mean()), size)
     return Interval(value, low, high, n, TANGO if single else TANGO + ON_CLUSTERS)
 
