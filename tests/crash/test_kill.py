@@ -108,6 +108,16 @@ def test_a_run_interrupted_by_the_user_says_so_and_continues(dataset: Path, tmp_
     assert RunFolder(output).manifest().state is RunState.COMPLETE
 
 
+def test_a_run_killed_while_its_manifest_was_first_written_begins_anew(dataset: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / ".lock").touch()
+    (output / ".run.json.4242.tmp").write_text('{"schema_ver')
+    finish(start(dataset, output, tmp_path / "cache", ONE_PROCESS))
+    assert RunFolder(output).manifest().state is RunState.COMPLETE
+    assert not list(output.glob(".*.tmp"))
+
+
 def test_two_scans_into_one_folder_at_once_are_refused(dataset: Path, tmp_path: Path) -> None:
     import fcntl
 

@@ -78,10 +78,12 @@ def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) 
             _empty(plan.folder)
         else:
             return _continued(plan, folder, command, progress)
-    elif plan.folder.is_dir() and any(p.name != _LOCK for p in plan.folder.iterdir()):
-        raise RunFolderError(
-            f"{plan.folder} is not empty and holds no run", "Choose a new or empty folder with --output."
-        )
+    elif plan.folder.is_dir():
+        if not all(p.name == _LOCK or p.match(_UNFINISHED_MANIFEST) for p in plan.folder.iterdir()):
+            raise RunFolderError(
+                f"{plan.folder} is not empty and holds no run", "Choose a new or empty folder with --output."
+            )
+        folder.remove_rests()
     return _new(plan, folder, command)
 
 
@@ -150,6 +152,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 _LOCK = ".lock"
+_UNFINISHED_MANIFEST = ".run.json.*.tmp"  # all there is of a run that was killed while it began
 
 
 def _empty(folder: Path) -> None:
