@@ -249,14 +249,14 @@ def _plan(
     pilot: int,
     progress: Progress,
     seen: dict[str, set[bytes]],
-    planner: Planner | None = None,
+    planner: Planner = plan_scan,
 ) -> CostPlan:
     from vsil_audit.runs.costing import cost_of
 
     source = load(path, options=reading)
     with tempfile.TemporaryDirectory(prefix="vsil-audit-plan-") as folder:
         chosen = replace(options, output=Path(folder))
-        planned = (planner or plan_scan)(source, dataset_name(path, source), chosen)
+        planned = planner(source, dataset_name(path, source), chosen)
         light = replace(chosen, ask=replace(planned.options.ask, image_classifiers=()))
         planned = replace(planned, detectors=(), options=light)
         read_pairs(planned, RunFolder(Path(folder)), progress)

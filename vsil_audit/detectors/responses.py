@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -237,13 +236,6 @@ def by_model(observations: Sequence[Observation]) -> dict[str, Json]:
     for o in observations:
         found.setdefault(o.model, {}).setdefault(_asked(o), []).append(o)
     return {model: {asked: _usual(of) for asked, of in conditions.items()} for model, conditions in found.items()}
-
-
-def why_unclassed(observations: Sequence[Observation]) -> Outcome | None:
-    """The most frequent failure, else the most frequent abstention, of observations without a class; None of none."""
-    failures: Counter[Outcome] = Counter(o.outcome for o in observations if isinstance(o.outcome, Failed))
-    usual = (failures or Counter(o.outcome for o in observations)).most_common(1)
-    return usual[0][0] if usual else None
 
 
 def _asked(observation: Observation) -> str:

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from vsil_audit.detectors.chat import Ask, Question
-from vsil_audit.detectors.json_answer import last_object, said
-from vsil_audit.detectors.json_answer import last_objects as last_objects  # for the readers of verdicts
+from vsil_audit.detectors.json_answer import last_object, last_objects, said
 from vsil_audit.gateway.answers import Answer, CallFailure, Finish
 from vsil_audit.gateway.messages import Message
 from vsil_audit.pair import Failed

@@ -10,7 +10,8 @@ from typing import ClassVar
 from vsil_audit.detectors.base import DetectorSpec, Lens, Need, Readiness, Unit
 from vsil_audit.detectors.chat import Ask, AskContext, AskOptions, Condition, Observation, Part, Subject
 from vsil_audit.detectors.response_judge import PROMPTS
-from vsil_audit.detectors.responses import Responses, by_model, why_unclassed
+from vsil_audit.detectors.responses import Responses, by_model
+from vsil_audit.detectors.unscored import most_common_reason
 from vsil_audit.evaluation.response import ResponseClass
 from vsil_audit.pair import Abstained, Finding, Json, Pair, Scored, Verdict
 
@@ -79,7 +80,7 @@ class TextRefusal:
         }
         name = self.spec.name
         if not labels:
-            why = why_unclassed(asked) or Abstained("the text alone was not asked about")
+            why = most_common_reason(o.outcome for o in asked) or Abstained("the text alone was not asked about")
             return Finding(name, pair.id, why, details=details)
         refusals, warnings = labels[ResponseClass.REFUSAL.value], labels[ResponseClass.WARNING.value]
         share = (refusals + warnings) / sum(labels.values())

@@ -14,7 +14,8 @@ from vsil_audit.detectors.model_evaluation.captions import Caption, caption_of
 from vsil_audit.detectors.model_evaluation.image_classifier import ImageClassifier
 from vsil_audit.detectors.model_evaluation.safety_prompts import SHIPPED, SafetyPrompt, safety_prompts
 from vsil_audit.detectors.response_judge import PROMPTS
-from vsil_audit.detectors.responses import CAPTION_FRAME, Responses, by_model, why_unclassed
+from vsil_audit.detectors.responses import CAPTION_FRAME, Responses, by_model
+from vsil_audit.detectors.unscored import most_common_reason
 from vsil_audit.evaluation.response import ResponseClass
 from vsil_audit.gateway.messages import ImagePart
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Outcome, Pair, Scored, Verdict
@@ -158,7 +159,8 @@ class ModelEvaluation:
         if labels:
             safe = 1.0 - labels[ResponseClass.UNSAFE.value] / labels.total()
             return Finding(NAME, pair.id, Scored(safe), Verdict.NONE, details=details)
-        return Finding(NAME, pair.id, why_unclassed(plain) or Abstained("no model was evaluated"), details=details)
+        why = most_common_reason(o.outcome for o in plain) or Abstained("no model was evaluated")
+        return Finding(NAME, pair.id, why, details=details)
 
 
 def _conditions(options: AskOptions) -> tuple[Condition, ...]:

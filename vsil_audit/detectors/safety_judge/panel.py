@@ -9,6 +9,7 @@ from statistics import fmean
 
 from vsil_audit.detectors.chat import Condition, Observation
 from vsil_audit.detectors.safety_judge.verdict import UNSAFE
+from vsil_audit.detectors.unscored import most_common_reason
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Outcome, Scored, Verdict
 
 TEXT_AND_PAIR_UNSAFE = "text_and_pair_unsafe"
@@ -77,7 +78,7 @@ def _opinion(samples: Sequence[Observation]) -> _Opinion:
     """The majority of a judge's samples."""
     values = [o.outcome.value for o in samples if isinstance(o.outcome, Scored)]
     if not values:
-        return _Opinion(None, 0.0, 0, _most_common([o.outcome for o in samples]))
+        return _Opinion(None, 0.0, 0, most_common_reason(o.outcome for o in samples))
     unsafe = sum(o.label == UNSAFE for o in samples if isinstance(o.outcome, Scored))
     if 2 * unsafe == len(values):
         return _Opinion(None, fmean(values), len(values), Abstained("a judge's samples disagree"))
@@ -94,13 +95,5 @@ def _nothing_said(judges: Mapping[str, Mapping[str, _Opinion]]) -> Outcome:
     """Why no judge has a vote: a failure if one failed under a condition that a vote needs, else an abstention."""
     needed = (Condition.TEXT.value, Condition.PAIR.value)
     missing = [by[name].missing for by in judges.values() for name in needed if name in by]
-    found = _most_common([outcome for outcome in missing if outcome is not None])
-    return found if found is not None else Abstained("no judge was asked")
-
-
-def _most_common(outcomes: Sequence[Outcome]) -> Abstained | Failed | None:
-    """The most common failure, else the most common reason to abstain."""
-    failed = Counter(o for o in outcomes if isinstance(o, Failed))
-    abstained = Counter(o for o in outcomes if isinstance(o, Abstained))
-    ranked = (failed or abstained).most_common(1)
-    return ranked[0][0] if ranked else None
+    why = most_common_reason(outcome for outcome in missing if outcome is not None)
+    return why or Abstained("no judge was asked")

@@ -118,7 +118,7 @@ def coverage_check(seen: Observed, model: str, given: Sequence[Labels], samples:
     return _checked(Naming(seen.detector, model), "coverage", tells, rate, least=LEAST_COVERAGE)
 
 
-def varies_check(seen: Observed, model: str, given: Iterable[Labels]) -> JudgeCheck:
+def varies_check(seen: Observed, model: str, given: Sequence[Labels]) -> JudgeCheck:
     """`given`: all of the judge's verdicts, on the set, the control and the canaries."""
     everything = np.concatenate([codes[codes >= 0] for codes in given]) if given else np.empty(0, dtype=np.int8)
     counts = np.bincount(everything, minlength=len(seen.menu))
