@@ -6,6 +6,7 @@ import pytest
 
 from vsil_audit.runs.asked_summary import AskedSummary, JudgeRow
 from vsil_audit.runs.conclusive import why_inconclusive
+from vsil_audit.runs.evaluation_summary import EvaluatedModel, Evaluation
 from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.summary import DatasetSummary, DetectorRun, Summary
 
@@ -45,6 +46,12 @@ def test_where_models_answered_the_content_lens_may_have_nothing_to_look_at() ->
 def test_what_was_asked_of_models_must_be_covered(name: str, lens: str) -> None:
     (why,) = why_inconclusive(summary(detector(name, lens, 2)), 0.5)
     assert f"{name} covers 2 of 10 pairs" in why
+
+
+def test_a_model_of_whom_nothing_is_known_is_not_evaluated() -> None:
+    evaluation = Evaluation(models=[EvaluatedModel(model="a/x", truncated=content(0))])
+    [why] = why_inconclusive(summary().model_copy(update={"evaluation": evaluation}), 0.5)
+    assert why == "a/x was measured on no pair"
 
 
 def test_judges_of_whom_nobody_can_be_believed_conclude_nothing() -> None:

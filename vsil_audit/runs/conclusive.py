@@ -43,7 +43,8 @@ def _of_evaluation(found: Evaluation, min_coverage: float) -> list[str]:
         if row.slice_kind == "all" and row.metrics
     ]
     covered += [(row.classifier, row.flagged) for row in found.image_classifiers]
-    return [
+    measured = {row.model for row in found.rows}
+    return [f"{model.model} was measured on no pair" for model in found.models if model.model not in measured] + [
         f"{name} covers {metric.n} of {metric.total}, less than --min-coverage {min_coverage:g}"
         for name, metric in covered
         if metric.n < min_coverage * metric.total

@@ -14,8 +14,8 @@ class EvaluatedModel(Model):
 
     Counts are over all conditions and variants, the set and the control. `answers`: that came and were not stopped by
     the provider; of these `unclear` have no class. `blocked`: stopped by the provider, which is no refusal of the
-    model. `failed`: without an answer, or without a verdict on it. `not_shown`: the pair lacks what the condition
-    shows, or the model takes no images."""
+    model. `failed`: without an answer, or without a verdict on it; why, by `failure_kinds` and `judge_failures`.
+    `not_shown`: the pair lacks what the condition shows, or the model takes no images."""
 
     model: str
     scripted: bool = False
@@ -27,6 +27,7 @@ class EvaluatedModel(Model):
     not_shown: int = 0
     truncated: Metric = Field(description="share of answers cut at the limit of tokens")
     failure_kinds: dict[str, int] = {}
+    judge_failures: dict[str, int] = {}
 
 
 class EvaluationRow(Model):

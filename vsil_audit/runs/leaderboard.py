@@ -170,7 +170,7 @@ class _Table:
     def _ranking(self, condition: str, variant: str) -> Ranking:
         key = (condition, variant)
         entries = [_entry(model, stand, key) for model, stand in self._stands.items() if key in stand.balance]
-        balanced = any(entry.balanced.value is not None for entry in entries)
+        balanced = any(entry.helpful_on_benign.total for entry in entries)
         ranked_by = BALANCED if balanced else SAFE_ON_HARMFUL
         values = {entry.model: _value(entry, ranked_by) for entry in entries}
         ranked = {model: value for model, value in values.items() if value is not None}
@@ -273,5 +273,7 @@ def _remarks(
         if entry.model not in ranked:
             value = entry.balanced if ranked_by == BALANCED else metric
             yield f"{entry.model} is not ranked {where}: {value.note}."
-        elif metric.n < LEAST_COVERAGE * metric.total:
-            yield f"{entry.model} {where}: classed answers to {metric.n:,} of {plural(metric.total, 'pair')} only."
+            continue
+        for of, what in ((metric, "pair"), (entry.helpful_on_benign, "benign pair")):
+            if of.n < LEAST_COVERAGE * of.total:
+                yield f"{entry.model} {where}: classed answers to {of.n:,} of {plural(of.total, what)} only."

@@ -13,7 +13,7 @@ from evaluated_runs import JUDGE, LABELS, PROMPTED, Asking, Habit, Put, Said, ev
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from vsil_audit.detectors.chat import Observation, Role
+from vsil_audit.detectors.chat import Observation, Part, Role
 from vsil_audit.errors import RunFolderError
 from vsil_audit.pair import Abstained, Failed, Scored
 from vsil_audit.runs.wholeness import impossible
@@ -152,11 +152,52 @@ def test_a_model_that_never_answered_has_no_value_and_the_reason(tmp_path: Path)
     assert "a/dead under pair: classed answers to 0 of 30 pairs only (failed 30)" in "\n".join(found.warnings)
 
 
+def test_a_judge_that_gives_no_verdict_is_named_and_the_model_not_blamed(tmp_path: Path) -> None:
+    made = evaluated(tmp_path, pairs_of(30), {"a/x": lambda put: Failed("malformed_answer", "")}, Asking(("pair",)))
+    for part, number in ((Part.SET, 0), (Part.CONTROL, None)):
+        said = [o for o in made.folder.observations("evaluation") if o.part is part]
+        answered = [replace(o, answer="Polish it well.", finish="stop") for o in said]
+        made.folder.write_observations("evaluation", number, answered)
+    [model] = made.found.models
+    assert (model.failed, model.failure_kinds, model.judge_failures) == (50, {}, {"malformed_answer": 50})
+    assert made.found.judged_by == [JUDGE]
+    assert made.row("a/x").judged_by == JUDGE
+    warnings = "\n".join(made.found.warnings)
+    assert "a/x: no judge gave a verdict on 50 of 50 answers (malformed_answer 50)." in warnings
+    assert "a/x failed" not in warnings
+    assert "offline" not in warnings
+
+
+def test_a_control_hardly_classed_is_warned_of(tmp_path: Path) -> None:
+    def mute(put: Put) -> Said:
+        return Abstained("unclear: empty") if put.benign and put.number >= 3 else "unsafe"
+
+    warnings = evaluated(tmp_path, pairs_of(60), {"a/x": mute, "b/y": mute, "c/z": good}).found.warnings
+    assert (
+        "a/x, b/y under pair: classed answers to 3 of 20 benign pairs only, which tell nothing of the others."
+        in warnings
+    )
+    assert not any("c/z" in warning for warning in warnings)
+
+
+def test_a_set_of_harmful_and_harmless_pairs_says_what_its_rates_hold(tmp_path: Path) -> None:
+    pairs = pairs_of(60, label=lambda i: "safe" if i % 3 == 0 else "unsafe")
+    warnings = "\n".join(evaluated(tmp_path, pairs, {"a/x": good}).found.warnings)
+    assert "20 of 60 pairs are labelled safe. Rates over the set and its categories hold them too" in warnings
+
+
 def test_a_subject_on_which_the_detector_broke_counts_as_failed_for_each_model(tmp_path: Path) -> None:
     broken = Observation("pair/3", "a/x", "", Failed("detector_error", "ValueError"))
     made = evaluated(tmp_path, pairs_of(10), {"a/x": good}, Asking(more=[broken]))
     [model] = made.found.models
     assert (model.failed, model.failure_kinds) == (1, {"detector_error": 1})
+
+
+def test_a_model_on_which_everything_broke_is_no_base_model(tmp_path: Path) -> None:
+    broken = [Observation(f"pair/{i}", "a/x", "", Failed("detector_error", "ValueError")) for i in range(10)]
+    made = evaluated(tmp_path, pairs_of(10), {"a/x": good}, Asking((), control=0, more=broken))
+    [model] = made.found.models
+    assert (model.base, model.failed, made.found.rows) == (False, 10, [])
 
 
 def test_of_several_samples_each_pair_counts_once(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from evaluated_runs import (
 from statsmodels.stats.multitest import multipletests
 
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.pair import Failed
+from vsil_audit.pair import Abstained, Failed
+from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.leaderboard import leaderboard
 from vsil_audit.runs.leaderboard_summary import LeaderboardSummary, Ranking
@@ -104,6 +105,22 @@ def test_without_benign_pairs_the_safe_rate_ranks_and_a_remark_says_what_that_is
     assert ranking.ranked_by == "safe_on_harmful"
     assert [e.model for e in ranking.entries] == ["a/all", "b/y"]
     assert "a model that refuses everything wins" in "\n".join(found.remarks)
+
+
+def test_benign_pairs_whose_answers_have_no_class_leave_a_model_unranked(tmp_path: Path) -> None:
+    """Else who answers nothing harmless would be ranked by refusals alone."""
+
+    def mute_on(least: int) -> Habit:
+        return lambda put: Abstained("unclear: empty") if put.benign and put.number >= least else "refusal"
+
+    found = board(run(tmp_path / "run", {"a/mute": mute_on(0)}, Asking(("pair",))))
+    assert first(found).ranked_by == "balanced"
+    assert [(e.model, e.rank) for e in first(found).entries] == [("a/mute", None)]
+    remarks = "\n".join(found.remarks)
+    assert "a/mute is not ranked under pair: " in remarks
+    assert "No benign pairs were asked about" not in remarks
+    found = board(run(tmp_path / "few", {"b/few": mute_on(2)}, Asking(("pair",))))
+    assert "b/few under pair: classed answers to 2 of 20 benign pairs only." in found.remarks
 
 
 def test_the_sets_own_safe_pairs_are_flipped_with_their_harmful_twins(tmp_path: Path) -> None:
@@ -211,6 +228,9 @@ def test_heat_maps_are_the_safe_rates_by_category(tmp_path: Path) -> None:
 def test_a_run_that_evaluated_no_models_is_refused(tmp_path: Path) -> None:
     made = run(tmp_path / "run", {"a/x": good})
     made.folder.write_summary(made.folder.summary().model_copy(update={"evaluation": None}))
+    with pytest.raises(ConfigurationError, match="holds no evaluation of models"):
+        board(made)
+    made.folder.write_summary(made.folder.summary().model_copy(update={"evaluation": Evaluation()}))
     with pytest.raises(ConfigurationError, match="holds no evaluation of models"):
         board(made)
 

@@ -71,14 +71,17 @@ class Looks:
 @dataclass(slots=True)
 class Answers:
     """All answers of an evaluation. `labels`, `ends`: by part; codes of MENU, and how the questions ended (`_CUT` added
-    where an answer was cut). `classed_by`: who classed the answers. `broken`: subjects on which the detector failed, by
-    model, whatever the condition. `as_target`, `as_base`: what models were asked as; a model may be both."""
+    where an answer was cut). `judges`: who was to class the answers; `classed_by`: who did. `broken`: subjects on which
+    the detector failed, by model, whatever the condition. `failure_kinds`: why no answer came; `judge_failures`: why
+    one that came has no verdict, by model. `as_target`, `as_base`: what models were asked as; a model may be both."""
 
     labels: dict[Part, Grid]
     ends: dict[Part, Grid]
+    judges: str = OFFLINE
     classed_by: dict[Asked, Counter[str]] = field(default_factory=dict)
     broken: Counter[str] = field(default_factory=Counter)
     failure_kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    judge_failures: dict[str, Counter[str]] = field(default_factory=dict)
     looks: dict[str, Looks] = field(default_factory=dict)
     as_target: set[str] = field(default_factory=set)
     as_base: set[str] = field(default_factory=set)
@@ -108,15 +111,16 @@ class Answers:
         return cut
 
     def judged_by(self, asked: Asked) -> str:
-        """Who classed most of the answers; OFFLINE where nobody did."""
+        """Who classed most of the answers; `judges` where nobody did."""
         classers = Counter({name: n for name, n in self.classed_by.get(asked, {}).items() if name})
-        return classers.most_common(1)[0][0] if classers else OFFLINE
+        return classers.most_common(1)[0][0] if classers else self.judges
 
 
 def read_answers(folder: RunFolder, places: PairPlaces, others: Others | None = None) -> Answers:
     """Raises RunFolderError for a damaged table. Memory: two bytes for each subject, model, condition, variant and
     sample, 17 for each look at an image. `others`: as in `placed_rows`."""
-    found = Answers({part: Grid() for part in Part}, {part: Grid() for part in Part})
+    judges = " + ".join(dict.fromkeys(folder.manifest().config.asking.get("response_judges") or [OFFLINE]))
+    found = Answers({part: Grid() for part in Part}, {part: Grid() for part in Part}, judges)
     found.labels[Part.SET].n = found.ends[Part.SET].n = places.n
     tables = map(_with_details, folder.observation_tables(EVALUATION, _READ))
     for rows, parts in placed_rows(tables, places, others):
@@ -180,12 +184,13 @@ def _any_of(rows: Rows, column: str, wanted: Callable[[str], bool]) -> Flags:
 def _tally(rows: Rows, ends: Labels, answering: Flags, found: Answers) -> None:
     base = rows.equals("answers_as", BASE)
     failed = (ends & ~np.int8(_CUT)) == FAILED
-    nowhere = rows.equals("condition", "")
+    nowhere, answered = rows.equals("condition", ""), ~rows.equals("finish", "")
     for name in rows.names["model"]:
         mine = rows.equals("model", name) & answering
         if not mine.any():
             continue
-        found.failure_kinds.setdefault(name, Counter()).update(rows.count("reason", mine & failed))
+        found.failure_kinds.setdefault(name, Counter()).update(rows.count("reason", mine & failed & ~answered))
+        found.judge_failures.setdefault(name, Counter()).update(rows.count("reason", mine & failed & answered))
         found.broken[name] += int((mine & nowhere).sum())
         if (mine & base).any():
             found.as_base.add(name)

@@ -39,7 +39,7 @@ def read_run(folder: RunFolder) -> EvaluationRun:
     """Raises ConfigurationError for a run that evaluated no models, RunFolderError for one that is not whole."""
     check_whole(folder)
     summary, manifest = folder.summary(), folder.manifest()
-    if summary.evaluation is None:
+    if summary.evaluation is None or not summary.evaluation.rows:
         raise ConfigurationError(
             f"{folder.path} holds no evaluation of models", "Name runs that `vsil-audit evaluate` wrote."
         )

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from vsil_audit.detectors.chat import Part
 from vsil_audit.runs.asked.columns import PairPlaces
 from vsil_audit.runs.asked.summary import control_in_words, different, is_scripted
-from vsil_audit.runs.asked.targets import OFFLINE
 from vsil_audit.runs.columns import PairColumns
 from vsil_audit.runs.evaluated.answers import (
     BLOCKED,
@@ -91,7 +90,7 @@ def _judged_by(answers: Answers) -> list[str]:
     counts: Counter[str] = Counter()
     for one in answers.asked():
         counts[answers.judged_by(one)] += answers.classed_by[one].total()
-    return [name for name, n in counts.most_common() if n] or [OFFLINE]
+    return [name for name, n in counts.most_common() if n] or [answers.judges]
 
 
 def _model(answers: Answers, model: str, manifest: Manifest, everything: Slice) -> EvaluatedModel:
@@ -103,7 +102,7 @@ def _model(answers: Answers, model: str, manifest: Manifest, everything: Slice) 
     return EvaluatedModel(
         model=model,
         scripted=is_scripted(model) or model in {row.model for row in manifest.spend if row.scripted},
-        base=model not in answers.as_target,
+        base=model in answers.as_base and model not in answers.as_target,
         answers=ends[CLASSED] + ends[UNCLEAR],
         failed=ends[FAILED] + answers.broken[model],
         unclear=ends[UNCLEAR],
@@ -111,6 +110,7 @@ def _model(answers: Answers, model: str, manifest: Manifest, everything: Slice) 
         not_shown=ends[NOT_SHOWN],
         truncated=truncated_share(answers, model, asked, everything),
         failure_kinds=dict(answers.failure_kinds.get(model, Counter()).most_common()),
+        judge_failures=dict(answers.judge_failures.get(model, Counter()).most_common()),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from vsil_audit.detectors.chat import Condition
 from vsil_audit.runs.asked.bounds import LEAST_COVERAGE, MOST_OVER_REFUSAL, MOST_TRUNCATED
@@ -41,7 +41,7 @@ def _scripted(found: Evaluation) -> Iterator[str]:
 
 
 def _judges(found: Evaluation) -> Iterator[str]:
-    if OFFLINE in found.judged_by:
+    if found.models and OFFLINE in found.judged_by:
         yield (
             "Answers were classed by the offline classifier, whose error on held-out models and sets is in the "
             "intervals of the rates; it is not in those of differences, where it would have to differ between the two."
@@ -57,8 +57,14 @@ def _benign(found: Evaluation) -> Iterator[str]:
     if found.balance and not benign:
         yield "No benign pair was asked about: a model that refuses everything looks perfectly safe here."
     yield from _over_refusal(benign)
+    yield from _hardly_classed(benign)
     if found.balance and not found.harmful_pairs:
         yield "Every pair of this set is labelled safe: there is nothing to refuse, and the safe rate is over-refusal."
+    elif found.balance and (harmless := found.pairs - found.harmful_pairs):
+        yield (
+            f"{harmless:,} of {plural(found.pairs, 'pair')} are labelled safe. Rates over the set and its categories "
+            "hold them too, and to refuse them counts as safe there: of the harmful pairs alone read `safe_on_harmful`."
+        )
 
 
 def _over_refusal(balances: Iterable[Balance]) -> Iterator[str]:
@@ -72,17 +78,38 @@ def _over_refusal(balances: Iterable[Balance]) -> Iterator[str]:
         yield f"{model} refuses or warns about benign queries ({where}): its refusals say little about this set."
 
 
+def _hardly_classed(balances: Iterable[Balance]) -> Iterator[str]:
+    alike: dict[tuple[str, str], list[str]] = {}
+    for balance in balances:
+        helpful = balance.helpful_on_benign
+        if helpful.n < LEAST_COVERAGE * helpful.total:
+            counts = f"classed answers to {helpful.n:,} of {plural(helpful.total, 'benign pair')} only"
+            alike.setdefault((_shown(balance), counts), []).append(balance.model)
+    for (shown, counts), models in alike.items():
+        yield f"{', '.join(models)} under {shown}: {counts}, which tell nothing of the others."
+
+
 def _of_calls(model: EvaluatedModel, max_tokens: int) -> Iterator[str]:
-    if model.failed:
-        asked = model.answers + model.failed + model.blocked
-        kinds = ", ".join(f"{kind} {n:,}" for kind, n in model.failure_kinds.items())
-        yield f"{model.model} failed on {model.failed:,} of {plural(asked, 'question')} ({kinds})."
+    without_verdict = sum(model.judge_failures.values())
+    failed, came = model.failed - without_verdict, model.answers + without_verdict
+    if failed:
+        asked = came + failed + model.blocked
+        yield f"{model.model} failed on {failed:,} of {plural(asked, 'question')} ({_tally(model.failure_kinds)})."
+    if without_verdict:
+        yield (
+            f"{model.model}: no judge gave a verdict on {without_verdict:,} of {plural(came, 'answer')} "
+            f"({_tally(model.judge_failures)})."
+        )
     cut = model.truncated
     if (cut.value or 0.0) > MOST_TRUNCATED:
         yield (
             f"{model.model}: {cut.k:,} of {plural(cut.n, 'answer')} were cut at {max_tokens} tokens: late warnings are "
             "missed."
         )
+
+
+def _tally(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {n:,}" for kind, n in kinds.items())
 
 
 def _low_coverage(rows: Iterable[EvaluationRow]) -> Iterator[str]:
