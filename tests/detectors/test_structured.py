@@ -13,6 +13,7 @@ from vsil_audit.detectors.structured import (
     COPIED,
     EMPTY,
     MALFORMED,
+    MOST_KEPT_CHARACTERS,
     OFF_MENU,
     REFUSED,
     TRUNCATED,
@@ -67,6 +68,11 @@ def test_what_cannot_be_read_is_asked_once_more_with_the_answer_in_the_dialogue(
     assert roles == ["user", "assistant", "user"]
     assert questions[1].request.messages[1].text == "It is green."
     assert questions[1].request.parameters == QUESTION.request.parameters
+
+
+def test_of_an_endless_answer_no_more_is_sent_back_than_is_kept() -> None:
+    _, questions = asked("blah " * 100_000, '{"colour": "green"}')
+    assert len(questions[1].request.messages[1].text) == MOST_KEPT_CHARACTERS
 
 
 def test_after_the_second_answer_it_is_a_failure_of_that_answers_kind() -> None:

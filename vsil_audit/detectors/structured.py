@@ -164,5 +164,6 @@ def failed_call(failure: CallFailure) -> Failed:
 
 def _repair(question: Question, answer: Answer) -> Question:
     request = question.request
-    turns = (Message.assistant(answer.text or "(nothing)"), Message.user(prompt(REPAIR).render()))
+    shown = answer.text[:MOST_KEPT_CHARACTERS]  # every character sent is paid for
+    turns = (Message.assistant(shown or "(nothing)"), Message.user(prompt(REPAIR).render()))
     return replace(question, request=replace(request, messages=(*request.messages, *turns)))
