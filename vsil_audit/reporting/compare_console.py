@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vsil_audit.reporting.compare import ComparedMetric, Comparison, Difference
-from vsil_audit.reporting.console import heading, indented, table
+from vsil_audit.reporting.console_layout import heading, indented, table
 from vsil_audit.reporting.numbers import number, p_value, signed_share
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.wording import plural

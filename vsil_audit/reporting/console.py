@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from vsil_audit.pair import Finding, Scored, Verdict
 from vsil_audit.reporting.asked_console import AskedView, spend_table
 from vsil_audit.reporting.asked_page import asked_parts
+from vsil_audit.reporting.console_layout import bullet, heading, indented, table
 from vsil_audit.reporting.evaluation_console import EvaluationView
 from vsil_audit.reporting.evidence import strongest_evidence
 from vsil_audit.reporting.lenses import LENS_TELLS, lens_metrics, metrics_beside_lenses
@@ -96,30 +95,6 @@ class SummaryView:
         yield from _files(self.folder, self.files)
 
 
-def heading(title: str, note: str = "") -> RenderableType:
-    text = Text(title, style="bold")
-    if note:
-        text.append(f"  {note}", style="dim")
-    return Padding(text, (1, 0, 0, 0))
-
-
-def indented(renderable: RenderableType, by: int = 2) -> Padding:
-    return Padding(renderable, (0, 0, 0, by))
-
-
-def table(*columns: str, right: tuple[str, ...] = (), fold_column: str = "") -> Table:
-    """A table without frame lines; columns named in `right` hold numbers; `fold_column` takes what width is left."""
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, header_style="dim", show_edge=False)
-    for name in columns:
-        if name in right:
-            grid.add_column(name, justify="right", no_wrap=True)
-        elif name == fold_column:
-            grid.add_column(name, overflow="fold", ratio=1, min_width=12)
-        else:
-            grid.add_column(name, overflow="fold", no_wrap=name in ("detector", "problem"))
-    return grid
-
-
 def _scanned(summary: Summary, manifest: Manifest) -> Iterator[RenderableType]:
     data = summary.dataset
     title = Text(fold(data.name, 60), style="bold")
@@ -170,15 +145,7 @@ def _warnings(summary: Summary) -> Iterator[RenderableType]:
     if summary.warnings:
         yield heading("Before quoting a number")
         for warning in summary.warnings:
-            yield _bullet(Text(one_line(warning), style="yellow"), "!")
-
-
-def _bullet(body: RenderableType, sign: str = "·") -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold", ratio=1)
-    grid.add_row(Text(sign), body)
-    return indented(grid)
+            yield bullet(Text(one_line(warning), style="yellow"), "!")
 
 
 def _lenses(summary: Summary, width: int, asked: AskedView | None) -> Iterator[RenderableType]:
@@ -193,7 +160,7 @@ def _lenses(summary: Summary, width: int, asked: AskedView | None) -> Iterator[R
     agreement = list(asked.of_lenses()) if asked else []
     if agreement:
         yield heading("Do the lenses agree?", "kappa: 1 always, 0 no more than by chance")
-        yield from map(_bullet, agreement)
+        yield from map(bullet, agreement)
 
 
 def _lens_note(lens: LensSummary) -> str:
@@ -370,13 +337,13 @@ def _not_run(summary: Summary) -> Iterator[RenderableType]:
         if d.remedy:
             line.append("\n")
             line.append(one_line(d.remedy), style="not bold cyan")
-        yield _bullet(line)
+        yield bullet(line)
 
 
 def _evaluated(view: EvaluationView, width: int) -> Iterator[RenderableType]:
     for part in view.parts_of(width):
         yield heading(part.title, part.note)
-        yield from map(_bullet if part.bullets else indented, part.lines)
+        yield from map(bullet if part.bullets else indented, part.lines)
     yield from _cost(spend_table(view.found.spend, view.who, width))
 
 
@@ -396,6 +363,3 @@ def _files(folder: str, files: tuple[str, ...]) -> Iterator[RenderableType]:
     yield indented(Text(one_line(folder), overflow="fold", no_wrap=False))
     if files:
         yield indented(Text(", ".join(files), style="dim"))
-
-
-__all__ = ["SummaryView", "heading", "indented", "summary_view", "table"]

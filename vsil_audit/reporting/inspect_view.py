@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from vsil_audit.pair import Pair, Problem
-from vsil_audit.reporting.console import heading, indented, table
+from vsil_audit.reporting.console_layout import heading, indented, table
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.sources.base import View
 from vsil_audit.wording import plural

@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vsil_audit.reporting.console import heading, indented
+from vsil_audit.reporting.console_layout import heading, indented
 from vsil_audit.reporting.leaderboard.blocks import Block
 from vsil_audit.reporting.untrusted import fold, one_line
 from vsil_audit.wording import plural
