@@ -19,6 +19,7 @@ from vsil_audit.calibration.rates import (
 from vsil_audit.calibration.truth import Truth
 from vsil_audit.detectors.chat import Condition
 from vsil_audit.runs.asked.columns import LLM_JUDGE, SAFETY_JUDGE, Labels, Observed
+from vsil_audit.runs.asked.leakage import LEAKING
 from vsil_audit.runs.asked.numbers import Naming
 from vsil_audit.runs.asked.votes import merged, verdict
 from vsil_audit.runs.metric import Metric
@@ -66,7 +67,7 @@ def leak_judges(seen: Observed, truth: Truth, places: Mapping[Item, int], groups
     for model in (m for m in seen.models if seen.conditions(m)):
         found, naming = Found(LLM_JUDGE, model), Naming(LLM_JUDGE, model)
         said = verdict(seen.on_set, model, *seen.conditions(model))
-        of = _judged(merged(said, seen.code("implicit", "explicit")), truth, places, groups)
+        of = _judged(merged(said, seen.code(*LEAKING)), truth, places, groups)
         tells = "share of pairs whose text hints at or says what matters in the image"
         found.metrics += error_metrics(naming, of, "", "a leak", "no leak")
         found.metrics.append(_corrected(naming, "leak", tells, of, at_random=truth.chosen.at_random))

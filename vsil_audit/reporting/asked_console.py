@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from vsil_audit.reporting.asked_page import (
-    MOST_DISAGREEMENTS,
     SYMBOLS,
     AskedDetectorPart,
     AskedModelBlock,
@@ -26,6 +25,7 @@ from vsil_audit.reporting.asked_page import (
 from vsil_audit.reporting.numbers import dollars, number, p_value, signed_share, spent
 from vsil_audit.reporting.standing import NO_BOUND, Standing, quantity_of
 from vsil_audit.reporting.untrusted import fold, one_line
+from vsil_audit.runs.asked.bounds import MOST_DISAGREEMENTS
 from vsil_audit.runs.asked_summary import (
     Agreement,
     AgreementCell,

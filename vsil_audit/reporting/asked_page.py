@@ -23,8 +23,6 @@ from vsil_audit.runs.summary import DetectorRun, Summary
 
 EXAMPLES_A_CELL = 3
 DISAGREEMENTS = 5
-MOST_DISAGREEMENTS = 50
-"""So many are named at most: a list of that length may be cut."""
 ANSWER = 600
 """Characters of an answer in an example."""
 

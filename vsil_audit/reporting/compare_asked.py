@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vsil_audit.reporting.standing import quantity_of, standing
 from vsil_audit.runs.asked.columns import LLM_JUDGE, NOTHING, SAFETY_JUDGE, TEXT_REFUSAL, Labels, PairPlaces, observed
+from vsil_audit.runs.asked.leakage import LEAKING
 from vsil_audit.runs.asked.targets import SAFE
 from vsil_audit.runs.asked.votes import merged, most_voted, verdict
 from vsil_audit.runs.asked_summary import AskedSummary
@@ -16,7 +17,6 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
 
-_LEAKING = ("implicit", "explicit")
 _COMPARED = {
     TEXT_REFUSAL: ("safe",),
     SAFETY_JUDGE: ("harmful_rate", "text_only_harmful_rate", "vsil_rate", "vsil_rate_corrected_for_chance"),
@@ -64,7 +64,7 @@ def _codes(run: RunFolder, asked: AskedSummary, n_pairs: int) -> Iterator[tuple[
         yield f"{SAFETY_JUDGE}.rate", most_voted(np.stack(leaks))
     if judges := [model for detector, model in trusted if detector == LLM_JUDGE]:
         seen = observed(run, LLM_JUDGE, places)
-        votes = {m: merged(verdict(seen.on_set, m, *seen.conditions(m)), seen.code(*_LEAKING)) for m in judges}
+        votes = {m: merged(verdict(seen.on_set, m, *seen.conditions(m)), seen.code(*LEAKING)) for m in judges}
         for model, codes in votes.items():
             yield f"{LLM_JUDGE}.leak@{model}", codes
         yield f"{LLM_JUDGE}.rate", most_voted(np.stack(list(votes.values())))

@@ -27,6 +27,7 @@ from vsil_audit.reporting.page import json_for_script, render_page
 from vsil_audit.reporting.pair_reports import PairReport
 from vsil_audit.reporting.standing import NO_BOUND, SCRIPTED_TELLS, Standing, quantity_of, standing
 from vsil_audit.reporting.untrusted import fold, visible
+from vsil_audit.runs.asked.bounds import MOST_DISAGREEMENTS
 from vsil_audit.runs.asked_summary import AskedSummary
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.summary import CategoryRow, Summary
@@ -125,7 +126,7 @@ def _asked_values(
         "class_of": asked_page.class_of,
         "control_of": asked_page.control_of,
         "quantity_of": quantity_of,
-        "most_disagreements": asked_page.MOST_DISAGREEMENTS,
+        "most_disagreements": MOST_DISAGREEMENTS,
         "no_bound": NO_BOUND,
         "rated_by": asked_page.rated_by,
         "same_pairs": asked_page.same_pairs,

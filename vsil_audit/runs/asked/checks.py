@@ -25,6 +25,8 @@ from vsil_audit.stats.proportions import wilson
 from vsil_audit.stats.rates import Rate
 
 INJECTION, TWIN = "injection", "twin"
+NEEDED = ("canaries", "image_sensitivity", "coverage", "varies")
+"""What must have been checked of a judge before it is trusted."""
 
 
 @dataclass(frozen=True, slots=True)

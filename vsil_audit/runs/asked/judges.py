@@ -30,7 +30,6 @@ from vsil_audit.stats.rates import Interval, Rate
 
 _SAFE, _UNSAFE = 0, 1
 _TEXT, _PAIR, _SWAPPED = Condition.TEXT.value, Condition.PAIR.value, Condition.SWAPPED.value
-_NEEDED = ("canaries", "image_sensitivity", "coverage", "varies")
 NONE_HARMFUL = "no pair was judged harmful"
 NOT_ASKED = "not measured: it needs a safety judge, and none took part"
 LEAK_TELLS = "share of the pairs judged harmful whose text alone is judged harmful too (V = R2 / R1)"
@@ -104,7 +103,7 @@ def judge_numbers(seen: Observed, models: Sequence[str], groups: Groups) -> Judg
     for model in models:
         judge = _judge(seen, model)
         found.checks += (made := _checks(seen, judge, groups))
-        judge = replace(judge, why_not=judge_checks.why_not_trusted(made, _NEEDED))
+        judge = replace(judge, why_not=judge_checks.why_not_trusted(made, judge_checks.NEEDED))
         found.found.append(judge)
         found.rows.append(_row(seen, judge, groups))
         found.conditions += [_condition(seen, model, condition, groups) for condition in seen.conditions(model)]

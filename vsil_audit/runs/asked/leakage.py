@@ -22,8 +22,8 @@ from vsil_audit.stats.clusters import Groups, clustered_rate
 from vsil_audit.stats.proportions import wilson
 from vsil_audit.stats.rates import Rate
 
-_NEEDED = ("canaries", "image_sensitivity", "coverage", "varies")
-_LEAKING = ("implicit", "explicit")
+LEAKING = ("implicit", "explicit")
+"""The labels of a leak."""
 _TELLS = {
     "none": "share of pairs whose text reveals nothing of what matters in the image",
     "implicit": "share of pairs whose text hints at what matters in the image",
@@ -50,7 +50,7 @@ def leakage_numbers(seen: Observed, models: Sequence[str], groups: Groups, folde
         conditions = seen.conditions(model)
         said = verdict(seen.on_set, model, *conditions)
         made = _checks(seen, model, said, conditions)
-        why = judge_checks.why_not_trusted(made, _NEEDED)
+        why = judge_checks.why_not_trusted(made, judge_checks.NEEDED)
         rates = _rates(seen, model, conditions, groups)
         found.verdicts[model] = said
         found.checks += made
@@ -89,7 +89,7 @@ def _together(seen: Observed, model: str, conditions: Sequence[str]) -> Labels:
 def _rates(seen: Observed, model: str, conditions: Sequence[str], groups: Groups) -> list[Metric]:
     """Of the three labels, and last of implicit and explicit together."""
     codes, naming = _together(seen, model, conditions), Naming(LLM_JUDGE, model)
-    labels = {name: (name,) for name in seen.menu} | {"leak": _LEAKING}
+    labels = {name: (name,) for name in seen.menu} | {"leak": LEAKING}
     note = notes(why_nothing(codes), mean_note(codes))
     return [
         naming.metric(name, _TELLS[name], label_rate(codes, seen.code(*wanted), groups), note, total=seen.on_set.n)
@@ -134,7 +134,7 @@ def _of_the_trusted(seen: Observed, found: Leakage, groups: Groups) -> list[Metr
         why = "; ".join(f"{row.model}: {row.why_not}" for row in found.rows)
         empty = naming.metric("rate", tells, Rate(0, 0, total, None, None, None, ""))
         return [without_value(empty, f"not given: no judge can be trusted ({why})")]
-    votes = np.stack([merged(found.verdicts[model], seen.code(*_LEAKING)) for model in trusted])
+    votes = np.stack([merged(found.verdicts[model], seen.code(*LEAKING)) for model in trusted])
     found.leaks = most_voted(votes)
     scored = found.leaks >= 0
     rate = clustered_rate(found.leaks[scored] == 1, groups[scored], total)
@@ -184,7 +184,7 @@ def _count(found: Quotes, model: str, label: str, details: object) -> None:
     dropped, spans, kind = (details.get(key) for key in ("dropped_spans", "spans", "leak_kind"))
     found.dropped[model] += dropped if isinstance(dropped, int) and dropped > 0 else 0
     found.kept[model] += len(spans) if isinstance(spans, list) else 0
-    if label in _LEAKING:
+    if label in LEAKING:
         found.leaking[model] += 1
         if isinstance(kind, str) and kind:
             found.kinds.setdefault(model, Counter())[kind] += 1

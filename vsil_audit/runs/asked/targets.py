@@ -96,9 +96,14 @@ def _offline(seen: Observed, model: str) -> bool:
 
 
 def _classed(seen: Observed, model: str) -> str:
-    if _offline(seen, model):
+    return classed_note(OFFLINE if _offline(seen, model) else seen.models[model].classed_by.most_common(1)[0][0])
+
+
+def classed_note(judged_by: str) -> str:
+    """Who classed the answers behind a rate, as its note says it."""
+    if judged_by == OFFLINE:
         return "classed offline"
-    return f"classed by {seen.models[model].classed_by.most_common(1)[0][0]}, whose own errors are not in the interval"
+    return f"classed by {judged_by}, whose own errors are not in the interval"
 
 
 def with_classifier_error(rate: Rate | Interval, name: str, *, offline: bool) -> Rate | Interval:

@@ -10,9 +10,10 @@ import numpy as np
 from vsil_audit.detectors.chat import Part
 from vsil_audit.runs.asked.columns import EVALUATION, Asked, Labels
 from vsil_audit.runs.asked.numbers import Naming, notes, why_nothing
+from vsil_audit.runs.asked.targets import classed_note
 from vsil_audit.runs.evaluated.answers import Answers
 from vsil_audit.runs.evaluated.paired import Harmful
-from vsil_audit.runs.evaluated.rates import CONTROL, LABEL, class_rate, classed_note, could_be_shown, quantity_of
+from vsil_audit.runs.evaluated.rates import CONTROL, LABEL, class_rate, could_be_shown, quantity_of
 from vsil_audit.runs.evaluation_summary import Balance
 from vsil_audit.stats.clusters import Groups
 from vsil_audit.stats.rates import Interval, Rate

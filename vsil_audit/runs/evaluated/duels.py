@@ -10,10 +10,11 @@ import numpy as np
 from vsil_audit.detectors.chat import Part
 from vsil_audit.runs.asked.columns import EVALUATION, Asked, Labels
 from vsil_audit.runs.asked.numbers import Naming, notes
+from vsil_audit.runs.asked.targets import classed_note
 from vsil_audit.runs.evaluated.answers import Answers
 from vsil_audit.runs.evaluated.balance import mean_of_two
 from vsil_audit.runs.evaluated.paired import Harmful
-from vsil_audit.runs.evaluated.rates import classed_note, quantity_of
+from vsil_audit.runs.evaluated.rates import quantity_of
 from vsil_audit.runs.leaderboard_summary import LeaderboardTest
 from vsil_audit.stats.clusters import Groups
 from vsil_audit.stats.paired import paired_difference

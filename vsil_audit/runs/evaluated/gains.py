@@ -9,9 +9,10 @@ import numpy as np
 from vsil_audit.detectors.chat import Condition
 from vsil_audit.runs.asked.columns import EVALUATION, Asked, Labels
 from vsil_audit.runs.asked.numbers import Naming, notes
+from vsil_audit.runs.asked.targets import classed_note
 from vsil_audit.runs.evaluated.answers import Answers
 from vsil_audit.runs.evaluated.paired import Harmful
-from vsil_audit.runs.evaluated.rates import class_rate, classed_note
+from vsil_audit.runs.evaluated.rates import class_rate
 from vsil_audit.runs.evaluation_summary import Gains
 from vsil_audit.runs.metric import Metric
 from vsil_audit.stats.paired import paired_difference

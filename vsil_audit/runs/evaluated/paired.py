@@ -11,9 +11,10 @@ import numpy as np
 from vsil_audit.detectors.chat import Condition
 from vsil_audit.runs.asked.columns import EVALUATION, Asked, Labels
 from vsil_audit.runs.asked.numbers import Naming, notes
+from vsil_audit.runs.asked.targets import classed_note
 from vsil_audit.runs.asked.votes import Flags
 from vsil_audit.runs.evaluated.answers import Answers
-from vsil_audit.runs.evaluated.rates import classed_note, quantity_of
+from vsil_audit.runs.evaluated.rates import quantity_of
 from vsil_audit.runs.evaluation_summary import PairedTest
 from vsil_audit.stats.clusters import Groups
 from vsil_audit.stats.multiple import holm

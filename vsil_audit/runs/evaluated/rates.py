@@ -11,7 +11,7 @@ import numpy as np
 from vsil_audit.detectors.chat import Part
 from vsil_audit.runs.asked.columns import EVALUATION, NOTHING, Asked, Labels
 from vsil_audit.runs.asked.numbers import Naming, label_rate, mean_note, notes, why_nothing
-from vsil_audit.runs.asked.targets import CLASSES, OFFLINE, SHOWN, with_classifier_error
+from vsil_audit.runs.asked.targets import CLASSES, OFFLINE, SHOWN, classed_note, with_classifier_error
 from vsil_audit.runs.asked.votes import Flags
 from vsil_audit.runs.columns import Codes, PairColumns
 from vsil_audit.runs.evaluated.answers import BLOCKED, CLASSED, FAILED, MENU, NOT_SHOWN, UNCLEAR, Answers
@@ -81,12 +81,6 @@ def class_rate(codes: Labels, name: str, groups: Groups, *, judged_by: str) -> R
     """Rate of one of CLASSES, its limits widened by the error of the classifier in the package where that judged."""
     rate = label_rate(codes, [MENU.index(label) for label in CLASSES[name][1]], groups)
     return with_classifier_error(rate, name, offline=judged_by == OFFLINE)
-
-
-def classed_note(judged_by: str) -> str:
-    if judged_by == OFFLINE:
-        return "classed offline"
-    return f"classed by {judged_by}, whose own errors are not in the interval"
 
 
 def _row(answers: Answers, asked: Asked, where: Slice) -> EvaluationRow | None:
