@@ -101,7 +101,7 @@ def test_imports_run_one_way() -> None:
 
 
 def test_no_modules_import_each_other_at_once() -> None:
-    order = TopologicalSorter[str]()
+    order: TopologicalSorter[str] = TopologicalSorter()
     for found in imports():
         if found.at_once and found.of != found.target:
             order.add(found.of, found.target)
