@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from browser.report_pages import ARGUMENTS, CHROMIUM, needs_browser
+from reporting import run_folders
 from rich.console import Console
 
 from vsil_audit.reporting.compare import compare, comparison_view, render_comparison_html, render_comparison_json
@@ -21,33 +21,12 @@ from vsil_audit.reporting.json_report import render_json
 from vsil_audit.reporting.junit import render_junit
 from vsil_audit.runs.folder import RunFolder
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
-
-
-def _run_folders() -> ModuleType:
-    file = Path(__file__).parents[1] / "reporting" / "run_folders.py"
-    spec = importlib.util.spec_from_file_location("run_folders_for_security", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return _run_folders().write_run(tmp_path_factory.mktemp("hostile") / "run", 27, hostile=True)
+    return run_folders.write_run(tmp_path_factory.mktemp("hostile") / "run", 27, hostile=True)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +84,7 @@ def test_csv_json_and_xml_stay_data(hostile_run: RunFolder) -> None:
     ET.fromstring(render_junit(hostile_run).encode())
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: install chromium to run this")
+@needs_browser
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_runs_and_nothing_is_fetched_in_a_browser(html: str, hostile_run: RunFolder, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright

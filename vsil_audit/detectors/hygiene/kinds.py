@@ -218,11 +218,5 @@ _SET_KINDS = {
     ),
 }
 
-PAIR_KINDS: Mapping[str, IssueKind] = MappingProxyType(_PAIR_KINDS)
-"""Kinds found in single pairs."""
-
-SET_KINDS: Mapping[str, IssueKind] = MappingProxyType(_SET_KINDS)
-"""Kinds found in the set as a whole: at most one finding of each."""
-
 ISSUE_KINDS: Mapping[str, IssueKind] = MappingProxyType({**_PAIR_KINDS, **_SET_KINDS})
 """Every kind that `hygiene` can name."""
