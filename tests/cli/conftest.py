@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from vsil_audit.audit import scan
 from vsil_audit.cli.main import main
+from vsil_audit.runs.plan import ScanOptions
+from vsil_audit.sources.base import ColumnMapping, SourceOptions
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,27 @@ def vsil_audit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     return run
 
 
+@pytest.fixture(scope="session")
+def drawn_gnomes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The set that each test gets a copy of, and a feature store that holds the texts of its images."""
+    folder = tmp_path_factory.mktemp("gnomes")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VSIL_AUDIT_CACHE", str(folder / "cache"))
+        question = SourceOptions(columns=ColumnMapping(text="question"))
+        options = ScanOptions(output=folder / "run", detectors=("ocr_overlap",), workers=1)
+        scan(draw_gnomes(folder / "gnomes"), source_options=question, options=options)
+    return folder / "gnomes", folder / "cache"
+
+
 @pytest.fixture
-def gnomes(tmp_path: Path) -> Path:
-    """Twelve pairs: every second query names what is drawn in its image."""
-    root = tmp_path / "gnomes"
+def gnomes(drawn_gnomes: tuple[Path, Path], own_feature_store: Path, tmp_path: Path) -> Path:
+    """Twelve pairs: every second query names what is drawn in its image. Their images were read before."""
+    drawn, store = drawn_gnomes
+    shutil.copytree(store, own_feature_store, dirs_exist_ok=True)
+    return shutil.copytree(drawn, tmp_path / "gnomes")
+
+
+def draw_gnomes(root: Path) -> Path:
     (root / "images").mkdir(parents=True)
     rows = []
     for i, thing in enumerate(

@@ -177,7 +177,7 @@ def test_interrupted_while_it_asks_it_keeps_what_it_paid_for_and_goes_on(
 
 
 def test_interrupted_twice_it_ends_at_once_and_in_order(gnomes: Path, tmp_path: Path) -> None:
-    with ChatServer(latency=(30, 30)) as server:
+    with ChatServer(latency=(90, 90)) as server:
         process = start(server, gnomes, tmp_path)
         assert wait_until_asked(server, process, CONCURRENCY)
         process.send_signal(signal.SIGINT)
@@ -187,7 +187,7 @@ def test_interrupted_twice_it_ends_at_once_and_in_order(gnomes: Path, tmp_path: 
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
     assert process.returncode == 130
     assert errors.decode().strip() == "Interrupted. What was done is kept; the same command continues."
     assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
