@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from benchmark_scripts import load_script
 from PIL import Image, ImageDraw, ImageFont
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "validity.py"
 KEYWORDS = ("kites", "ladders", "kettle repair", "trumpets")
 
 
 @pytest.fixture(scope="module")
 def validity() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("validity", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["validity"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("validity")
 
 
 @pytest.fixture(scope="module")

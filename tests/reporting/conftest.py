@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+import reporting.asked_folders
+import reporting.run_folders
 
 from vsil_audit.runs.folder import RunFolder
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(name, module)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
 def run_folders() -> ModuleType:
     """The module that makes run folders: `write_run`, `HOSTILE`."""
-    return _load("run_folders")
+    return reporting.run_folders
 
 
 @pytest.fixture(scope="session")
 def asked_folders() -> ModuleType:
     """The module that makes run folders with models' answers: `write_asked_run`."""
-    return _load("asked_folders")
+    return reporting.asked_folders
 
 
 @pytest.fixture(scope="session")

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from benchmark_scripts import load_script
 
 from vsil_audit.stats.corrected_leak_rate import KINDS, LabelledElsewhere, LabelledSample, corrected_leak_rate
 from vsil_audit.stats.mixture_share import FEW_LABELS, NOT_TOLD_APART, OTHER_ERRORS, PROFILE, Mixture, mixture_share
 from vsil_audit.stats.rates import Interval
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "judge_correction.py"
-
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("judge_correction", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["judge_correction"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("judge_correction")
 
 
 # coverage in simulations: 95 % less three standard errors
