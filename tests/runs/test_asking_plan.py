@@ -122,6 +122,20 @@ def test_each_row_is_right_by_itself_too(gnomes: Path, server: ChatServer, tmp_p
         assert row.output_tokens == pytest.approx(used[1], rel=0.1), row.detector
 
 
+def test_a_pilot_asks_about_the_benign_control_too_whose_answers_are_others(gnomes: Path, tmp_path: Path) -> None:
+    def refusing_gnomes(asked: Asked) -> str:
+        of_the_set = "gnome" in asked.text or "this thing good for" in asked.text
+        return "I'm sorry, but I can't help with that." if of_the_set else "First take the thing, then turn it. " * 9
+
+    with ChatServer(refusing_gnomes) as server:
+        chosen = options(server, gnomes, tmp_path, judges=(), control=None, conditions=(Condition.TEXT,))
+        expected = plan(gnomes, options=chosen, pilot=20)
+        in_pilot = server.output_tokens
+        scan(gnomes, options=chosen)
+        used = server.output_tokens - in_pilot
+    assert sum(row.output_tokens for row in expected.rows) == pytest.approx(used, rel=0.1)
+
+
 def test_a_pilot_finds_out_that_a_model_takes_no_images(gnomes: Path, server: ChatServer, tmp_path: Path) -> None:
     server.reject = lambda asked: "this model does not support image input" if asked.images else None
     chosen = replace(options(server, gnomes, tmp_path), limit=40)

@@ -22,7 +22,7 @@ from vsil_audit.cli.sections import SectionedCommand
     "--pilot",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Ask about N pairs first, to learn lengths; costs a little.",
+    help="Ask about N pairs first, and that share of the control, to learn lengths.",
 )
 @run_option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(path: str, pilot: int | None, as_json: bool, **given: Any) -> None:

@@ -94,7 +94,8 @@ class _Rehearsal:
         self.total = sum(self.parts.values())
 
     def pilot(self, pairs: int, thread: GatewayThread, cache: AnswerCache, meter: Meter) -> None:
-        """Ask about a few pairs, spread over the set, for real. Raises NoProviderError, BudgetReachedError."""
+        """Ask for real about a few pairs, spread over the set, and about the same share of what is asked beside them:
+        harmless texts get other answers. Raises NoProviderError, BudgetReachedError."""
         settings = self._plan.options.gateway
 
         def made(model: str) -> Gateway:
@@ -109,8 +110,8 @@ class _Rehearsal:
             await asyncio.gather(*(self._detector.examine(subject, ask) for subject in chosen))
 
         step = max(1, self.parts["set"] // pairs)
-        of_set = itertools.chain.from_iterable(self._of_set())
-        thread.carry_out(all_of(list(itertools.islice(of_set, 0, pairs * step, step))))
+        of_set = itertools.islice(itertools.chain.from_iterable(self._of_set()), 0, pairs * step, step)
+        thread.carry_out(all_of([*of_set, *self._planted[::step], *self._control[::step]]))
         for gateway in gateways.values():
             gateway.check()
 
