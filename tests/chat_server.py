@@ -26,7 +26,8 @@ TOKENS_PER_IMAGE = 765
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of requests that end badly, drawn with `seed`. A hang lasts longer than any test waits."""
+    """Shares of requests that end badly, drawn with `seed` for each request and each time that it arrives: which ones
+    does not hang on who comes first. A hang lasts longer than any test waits."""
 
     too_many: float = 0.0
     server_error: float = 0.0
@@ -84,7 +85,7 @@ class ChatServer:
         self.heard: list[Asked] = []
         self.input_tokens = self.output_tokens = 0
         self.now = self.most_at_once = 0
-        self._random = random.Random(self.faults.seed)
+        self._random = random.Random(11)
         self._port = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -167,7 +168,7 @@ class ChatServer:
             return web.json_response({"error": {"message": complaint}}, status=400)
         if self.unauthorized:
             return web.json_response({"error": {"message": "no such key"}}, status=401)
-        fault = self._fault()
+        fault = self._fault(asked)
         self.failed[fault] += bool(fault)
         if fault == "too_many":
             return web.Response(status=429, headers={"Retry-After": "0.1"})
@@ -206,8 +207,9 @@ class ChatServer:
             asyncio.get_running_loop().stop()
         return response
 
-    def _fault(self) -> str:
-        drawn, below = self._random.random(), 0.0
+    def _fault(self, asked: Asked) -> str:
+        drawn = random.Random(f"{self.faults.seed} {asked.digest} {self.arrived[asked.digest]}").random()
+        below = 0.0
         for name in ("too_many", "server_error", "hang", "malformed", "cut"):
             below += getattr(self.faults, name)
             if drawn < below:

@@ -150,7 +150,7 @@ def test_at_a_terminal_the_cost_is_shown_and_the_user_decides(
     command = [sys.executable, "-m", "vsil_audit", "scan", str(small), *billed, *control, "-o", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     os.write(ours, reply.encode())
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     os.close(ours)
     os.close(theirs)
     assert b"Go on? [y/N]" in errors

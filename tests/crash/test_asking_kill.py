@@ -161,7 +161,7 @@ def test_interrupted_while_it_asks_it_keeps_what_it_paid_for_and_goes_on(
         process = start(server, gnomes, tmp_path)
         assert wait_until_asked(server, process, requests)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 130, errors.decode()
         assert "the same command continues" in errors.decode()
         assert "Traceback" not in errors.decode()
@@ -186,7 +186,7 @@ def test_interrupted_twice_it_ends_at_once_and_in_order(gnomes: Path, tmp_path: 
             assert line, "it did not say that it waits"
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert time.monotonic() - begun < 30
     assert process.returncode == 130
     assert errors.decode().strip() == "Interrupted. What was done is kept; the same command continues."
@@ -200,7 +200,7 @@ def test_interrupted_while_it_reads_it_has_asked_nothing_and_goes_on(
     while not (tmp_path / "run" / "run.json").exists() and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors.decode()
     assert "Traceback" not in errors.decode()
     assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
@@ -217,7 +217,7 @@ def test_interrupted_while_offline_detectors_run_it_has_asked_nothing_and_goes_o
     while b"Detector topic_probe" not in (line := process.stderr.readline()):
         assert line, "it ended too soon"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors.decode()
     assert "Traceback" not in errors.decode()
     assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED

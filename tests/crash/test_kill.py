@@ -101,7 +101,7 @@ def test_a_run_interrupted_by_the_user_says_so_and_continues(dataset: Path, tmp_
     while not list((output / "pairs").glob("part-*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     if process.returncode != 0:
         assert RunFolder(output).manifest().state is RunState.INTERRUPTED
     finish(start(dataset, output, cache))
@@ -126,6 +126,6 @@ def test_two_scans_into_one_folder_at_once_are_refused(dataset: Path, tmp_path: 
     with (output / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = start(dataset, output, tmp_path / "cache")
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "another scan is writing" in errors.decode()

@@ -311,8 +311,8 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path, how: sign
     assert parent.stdout is not None
     workers = [psutil.Process(pid) for pid in json.loads(parent.stdout.readline())]
     os.killpg(parent.pid, how)  # as a terminal does with Ctrl-C: to the whole group
-    _, stderr = parent.communicate(timeout=20)
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, stderr = parent.communicate(timeout=120)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
     if how is signal.SIGINT:
         assert stderr.count(b"Traceback") == 1  # the parent's own KeyboardInterrupt, and none of the workers'

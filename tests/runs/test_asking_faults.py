@@ -31,8 +31,9 @@ from vsil_audit.runs.progress import Silent
 PAIRS = 150
 CONCURRENCY = 24
 ASKING = ("text_refusal", "safety_judge", "llm_judge")
-RETRY = RetryPolicy(attempt_timeout=2.5, total_timeout=30, base=0.02, longest=0.2, timeout=4, malformed=6)
-FAULTS = Faults(too_many=0.02, server_error=0.01, hang=0.01, malformed=0.01, cut=0.01)
+RETRY = RetryPolicy(attempt_timeout=60, total_timeout=180, base=0.02, longest=0.2, timeout=4, malformed=6)
+FAULTS = Faults(too_many=0.02, server_error=0.01, hang=0.002, malformed=0.01, cut=0.01)
+HANGING = 8.0  # seconds until a call is given up: more than a busy machine needs to read an answer that has come
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,9 @@ def test_whatever_the_endpoint_does_every_pair_ends_and_each_answer_is_paid_for_
 ) -> None:
     server.faults = FAULTS
     server.limit, server.limit_after = 64, (500, 4)  # the sudden drop
-    audit = scan(gnomes, options=options(server, gnomes, tmp_path / "run"))
+    chosen = options(server, gnomes, tmp_path / "run")
+    impatient = replace(chosen.gateway, retry=replace(RETRY, attempt_timeout=HANGING))
+    audit = scan(gnomes, options=replace(chosen, gateway=impatient))
 
     kinds = ("too_many", "server_error", "hang", "malformed", "cut", "over the limit")
     assert all(server.failed[kind] for kind in kinds), server.failed
@@ -132,7 +135,7 @@ def test_an_endpoint_that_dies_ends_the_run_soon_and_the_next_one_goes_on(
         begun = time.monotonic()
         with pytest.raises(NoProviderError) as dead:
             scan(gnomes, options=options(server, gnomes, run))
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < RETRY.total_timeout / 3
         assert dead.value.exit_code is ExitCode.NO_PROVIDER
         assert "run the same command again" in dead.value.remedy
         assert RunFolder(run).manifest().state is RunState.INTERRUPTED
