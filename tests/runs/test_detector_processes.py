@@ -188,7 +188,7 @@ def test_processes_end_with_the_scan(
     process, children = scan_with_children(make_dataset(400, images=False), output, site)
     process.send_signal(how)
     errors = process.communicate(timeout=30)[1].decode()
-    assert psutil.wait_procs(children, timeout=60)[1] == []
+    assert psutil.wait_procs(children, timeout=10)[1] == []
     if how is signal.SIGINT:
         assert RunFolder(output).manifest().state is RunState.INTERRUPTED
         assert "detector_worker" not in errors, "a worker's traceback is no business of the user's"
@@ -202,7 +202,7 @@ def test_a_scan_that_is_continued_keeps_what_was_committed_and_leaves_no_rest(
     process, children = scan_with_children(dataset, output, site)
     process.kill()
     process.communicate()
-    psutil.wait_procs(children, timeout=60)
+    psutil.wait_procs(children, timeout=10)
     kept = {file: file.stat().st_mtime_ns for file in output.glob("findings/odd/part-*.parquet")}
     rest = output / "findings" / "odd" / ".part-00009.parquet.4242.tmp"
     rest.write_bytes(b"cut short")
