@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import beta
 
 from vsil_audit.detectors.canaries import drawn_text
 from vsil_audit.detectors.chat import (
@@ -500,6 +501,9 @@ def test_samples_of_one_judge_are_a_vote_and_a_share() -> None:
     finding = made.finding(PAIR, asyncio.run(made.examine(Subject(PAIR, (SIGN,)), judges)))
     assert finding.verdict is Verdict.LEAK
     assert finding.outcome == Scored(pytest.approx(2 / 3))
+    said = finding.details["judges"]["a"]["text"]  # type: ignore[index, call-overload]
+    low, high = beta.ppf([0.025, 0.975], 2.5, 1.5)
+    assert (said["probability"], said["low"], said["high"]) == pytest.approx((2.5 / 4, low, high), abs=1e-4)
     even = detector("a", temperature=1.0, judge_samples=2)
     finding = even.finding(PAIR, asyncio.run(even.examine(Subject(PAIR, (SIGN,)), judges)))
     assert finding.outcome == Abstained("a judge's samples disagree")

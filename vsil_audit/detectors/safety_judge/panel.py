@@ -11,6 +11,8 @@ from vsil_audit.detectors.chat import Condition, Observation
 from vsil_audit.detectors.safety_judge.verdict import UNSAFE
 from vsil_audit.detectors.unscored import most_common_reason
 from vsil_audit.pair import Abstained, Failed, Finding, Json, Outcome, Scored, Verdict
+from vsil_audit.stats.rates import Interval
+from vsil_audit.stats.repeated import beta_probability
 
 TEXT_AND_PAIR_UNSAFE = "text_and_pair_unsafe"
 PAIR_UNSAFE_ONLY = "pair_unsafe_only"
@@ -21,17 +23,28 @@ _KINDS = (TEXT_AND_PAIR_UNSAFE, PAIR_UNSAFE_ONLY, TEXT_UNSAFE_ONLY, PAIR_SAFE)
 
 @dataclass(frozen=True, slots=True)
 class _Opinion:
-    """One judge under one condition: is it unsafe (None: no verdict), how probably, from how many samples."""
+    """One judge under one condition: is it unsafe (None: no verdict), how probably, from how many samples.
+
+    `value`: mean of its log-probabilities' probabilities, or the share of samples that say so. `probability`: of several
+    samples without log-probabilities, that of its saying so again, with the 95 % limits of the Beta posterior."""
 
     unsafe: bool | None
     value: float
     samples: int
     missing: Abstained | Failed | None = None
+    probability: Interval | None = None
 
     def to_json(self) -> Json:
         if self.missing is not None:
             return {"missing": self.missing.reason if isinstance(self.missing, Abstained) else self.missing.kind}
-        return {"unsafe": self.unsafe, "value": round(self.value, 4), "samples": self.samples}
+        told: dict[str, Json] = {"unsafe": self.unsafe, "value": round(self.value, 4), "samples": self.samples}
+        if (known := self.probability) is not None and known.low is not None and known.high is not None:
+            told |= {
+                "probability": round(known.value or 0.0, 4),
+                "low": round(known.low, 4),
+                "high": round(known.high, 4),
+            }
+        return told
 
 
 def panel_finding(detector: str, pair_id: str, observations: Sequence[Observation]) -> Finding:
@@ -82,7 +95,9 @@ def _opinion(samples: Sequence[Observation]) -> _Opinion:
     unsafe = sum(o.label == UNSAFE for o in samples if isinstance(o.outcome, Scored))
     if 2 * unsafe == len(values):
         return _Opinion(None, fmean(values), len(values), Abstained("a judge's samples disagree"))
-    return _Opinion(2 * unsafe > len(values), fmean(values), len(values))
+    counted = len(values) > 1 and not any(o.has_probability for o in samples)
+    probability = beta_probability(unsafe, len(values)) if counted else None
+    return _Opinion(2 * unsafe > len(values), fmean(values), len(values), probability=probability)
 
 
 def _kind_of(text: _Opinion, pair: _Opinion) -> str:
