@@ -25,8 +25,8 @@ _KINDS = (TEXT_AND_PAIR_UNSAFE, PAIR_UNSAFE_ONLY, TEXT_UNSAFE_ONLY, PAIR_SAFE)
 class _Opinion:
     """One judge under one condition: is it unsafe (None: no verdict), how probably, from how many samples.
 
-    `value`: mean of its log-probabilities' probabilities, or the share of samples that say so. `probability`: of several
-    samples without log-probabilities, that of its saying so again, with the 95 % limits of the Beta posterior."""
+    `value`: mean of its log-probabilities' probabilities, or the share of samples that say so. `probability`: of
+    several samples without log-probabilities, that of saying so again, with 95 % limits of the Beta posterior."""
 
     unsafe: bool | None
     value: float
