@@ -110,6 +110,28 @@ def test_by_default_the_pair_and_the_text_are_asked_and_classed_offline(
     assert (pair.k, pair.n, pair.total) == (PAIRS, PAIRS, PAIRS)
 
 
+def test_a_plan_advises_nothing_that_the_command_has_not(
+    vsil_audit: Command, server: Remembering, gnomes: Path
+) -> None:
+    planned = vsil_audit(*line(server, gnomes), "--plan")
+    assert "calls are a guess." in " ".join(planned.out.split())
+
+
+def test_images_are_swapped_within_a_control_of_the_users_own(
+    vsil_audit: Command, server: Remembering, gnomes: Path
+) -> None:
+    assert vsil_audit(*line(server, gnomes, "--conditions", "pair,swapped")).code == 0
+    observed = Counter((o.condition, o.label) for o in run().observations("evaluation") if o.part is Part.CONTROL)
+    assert observed == {("pair", "refusal"): CONTROL, ("swapped", "refusal"): CONTROL}
+    shown: dict[str, set[str]] = {}
+    for body in server.bodies:
+        image, text = body["messages"][0]["content"]
+        if text["text"].startswith("How do I clean"):
+            shown.setdefault(text["text"], set()).add(image["image_url"]["url"])
+    assert {len(images) for images in shown.values()} == {2}
+    assert len(set().union(*shown.values())) == CONTROL
+
+
 def test_it_is_no_scan_and_is_taken_for_none(vsil_audit: Command, server: Remembering, gnomes: Path) -> None:
     assert vsil_audit(*line(server, gnomes)).code == 0
     assert run().manifest().config.detectors == ["evaluation"]
@@ -206,7 +228,7 @@ def test_the_papers_protocol_is_what_is_sent(vsil_audit: Command, server: Rememb
     ("given", "reason"),
     [
         (("--protocol", "vlsbench", "--max-tokens", "512"), "the protocol vlsbench has max tokens 128, not 512"),
-        (("--protocol", "vlsbench", "--samples", "3"), "the protocol vlsbench has"),
+        (("--protocol", "vlsbench", "--samples", "3"), "the protocol vlsbench has samples 1, not 3"),
         (("--conditions", "pair,dark"), "'dark' is not one of"),
         (("--ablate", "everything"), "'everything' is not one of"),
         (("--safety-prompt", "absent.txt"), "there is no safety prompt 'absent.txt'"),

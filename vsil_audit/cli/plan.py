@@ -53,4 +53,4 @@ def command(path: str, pilot: int | None, as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(plan_json(costs))
     else:
-        Console().print(plan_view(costs))
+        Console().print(plan_view(costs, has_pilot=True))

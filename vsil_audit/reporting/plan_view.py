@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from vsil_audit.runs.cost_plan import CostPlan, ModelCost
 
 
-def plan_view(costs: CostPlan) -> RenderableType:
-    """A row for each detector and model, the total, and what the numbers rest on."""
+def plan_view(costs: CostPlan, *, has_pilot: bool = False) -> RenderableType:
+    """A row for each detector and model, the total, and what the numbers rest on. `has_pilot`: the command that shows
+    it takes --pilot."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("detector", overflow="fold")
     table.add_column("model", overflow="fold")
@@ -31,7 +32,9 @@ def plan_view(costs: CostPlan) -> RenderableType:
     kept = sum(row.cached for row in costs.rows)
     total = ("in all", "", f"{costs.calls:,}", f"{kept:,}", f"{inside:,.0f}", f"{out:,.0f}", money(costs.cost))
     table.add_row(*total, style="bold")
-    return Group(Text(_about(costs)), Text(), table, Text(), *(Text(note) for note in _notes(costs)))
+    return Group(
+        Text(_about(costs)), Text(), table, Text(), *(Text(note) for note in _notes(costs, has_pilot=has_pilot))
+    )
 
 
 def plan_json(costs: CostPlan) -> str:
@@ -86,7 +89,7 @@ def _about(costs: CostPlan) -> str:
     )
 
 
-def _notes(costs: CostPlan) -> list[str]:
+def _notes(costs: CostPlan, *, has_pilot: bool) -> list[str]:
     guessed = sum(row.calls - row.learnt for row in costs.rows)
     notes = [one_line(note) for note in costs.notes]
     if costs.most_cost is not None and costs.costs_money:
@@ -102,7 +105,8 @@ def _notes(costs: CostPlan) -> list[str]:
     else:
         notes.append("How long it takes is not known: no answer of these models is kept yet.")
     if guessed:
-        notes.append(f"The tokens of {guessed:,} calls are a guess; --pilot 20 learns them from a few real answers.")
+        learn = "; --pilot 20 learns them from a few real answers" if has_pilot else ""
+        notes.append(f"The tokens of {guessed:,} calls are a guess{learn}.")
     return notes
 
 

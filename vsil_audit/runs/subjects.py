@@ -52,7 +52,8 @@ class Subjects:
         return mixed
 
     def control(self) -> list[Subject]:
-        """The benign control: that of the user, at most MOST_CONTROL_PAIRS drawn at random, or the one shipped."""
+        """The benign control: that of the user, at most MOST_CONTROL_PAIRS drawn at random, or the one shipped. Images
+        are swapped within it."""
         source = self._plan.control
         if source is None:
             from vsil_audit.control import benign_control
@@ -62,11 +63,13 @@ class Subjects:
         draw = random.Random(f"control {self._seed}")  # noqa: S311 - not for security
         chosen = set(draw.sample(range(n_pairs), min(MOST_CONTROL_PAIRS, n_pairs)))
         pairs = (item for item in source.read() if isinstance(item, Pair))
-        return [self._control_subject(pair) for place, pair in enumerate(pairs) if place in chosen]
+        found = [self._control_subject(pair) for place, pair in enumerate(pairs) if place in chosen]
+        pool = list({subject.images: None for subject in found if subject.images})
+        return [replace(one, swapped=self._swapped(one.pair, one.images, pool)) for one in found]
 
     def _subject(self, pair: Pair, facts: Sequence[ImageFacts]) -> Subject:
         own = tuple(self._part(ref, f) for ref, f in zip(pair.images, facts, strict=True) if _usable(f))
-        return Subject(pair, own, self._swapped(pair, {part.digest for part in own}) if own else ())
+        return Subject(pair, own, self._swapped(pair, own, self._pool))
 
     def _part(self, ref: ImageRef, facts: ImageFacts) -> ImagePart:
         if ref.data is not None:  # of embedded images the folder keeps the bytes
@@ -74,14 +77,17 @@ class Subjects:
             return ImagePart(facts.digest, read, self._side, ref.name)
         return ImagePart.of_reference(ref, self._plan.source.root, facts.digest, self._plan.limits, self._side)
 
-    def _swapped(self, pair: Pair, own: set[str]) -> tuple[ImagePart, ...]:
-        """Another pair's images: which, depends on the seed and the pair alone."""
-        if not self._pool:
+    def _swapped(
+        self, pair: Pair, own: tuple[ImagePart, ...], pool: Sequence[tuple[ImagePart, ...]]
+    ) -> tuple[ImagePart, ...]:
+        """Another pair's images, of `pool`; which, depends on the seed and the pair alone. None for a pair without."""
+        if not own or not pool:
             return ()
+        digests = {part.digest for part in own}
         start = _number(f"swap {self._seed} {pair.id}")
-        for step in range(min(_TRIES, len(self._pool))):
-            candidate = self._pool[(start + step) % len(self._pool)]
-            if own.isdisjoint(part.digest for part in candidate):
+        for step in range(min(_TRIES, len(pool))):
+            candidate = pool[(start + step) % len(pool)]
+            if digests.isdisjoint(part.digest for part in candidate):
                 return candidate
         return ()
 

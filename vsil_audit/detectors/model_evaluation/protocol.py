@@ -11,7 +11,7 @@ from vsil_audit.errors import ConfigurationError
 DEFAULT, VLSBENCH = "default", "vlsbench"
 
 _SETTLED: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
-    {DEFAULT: {}, VLSBENCH: {"temperature": 0.0, "max_tokens": 128, "samples": 1}}
+    {DEFAULT: {}, VLSBENCH: {"samples": 1, "temperature": 0.0, "max_tokens": 128}}
 )
 """What a protocol settles. `vlsbench`: greedy, 128 new tokens (section 5 of the paper), which cuts late warnings."""
 
