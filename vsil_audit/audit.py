@@ -204,7 +204,7 @@ def plan(
     """What a scan with these options would ask of models, and what that would cost; nothing is spent.
 
     Reads the benchmark and opens its images. `pilot`: ask about so many pairs after all, and the same share of
-    control and canaries, so that tokens are learnt from answers (which the scan then finds in the cache) instead of
+    the control, so that tokens are learnt from answers (which the scan then finds in the cache) instead of
     guessed.
     """
     reading = _reading(source_options, view)

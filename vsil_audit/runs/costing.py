@@ -94,8 +94,8 @@ class _Rehearsal:
         self.total = sum(self.parts.values())
 
     def pilot(self, pairs: int, thread: GatewayThread, cache: AnswerCache, meter: Meter) -> None:
-        """Ask for real about a few pairs, spread over the set, and about the same share of what is asked beside them:
-        harmless texts get other answers. Raises NoProviderError, BudgetReachedError."""
+        """Ask for real about a few pairs, spread over the set, and about the same share of the control: harmless texts
+        get other answers. Raises NoProviderError, BudgetReachedError."""
         settings = self._plan.options.gateway
 
         def made(model: str) -> Gateway:
@@ -111,7 +111,7 @@ class _Rehearsal:
 
         step = max(1, self.parts["set"] // pairs)
         of_set = itertools.islice(itertools.chain.from_iterable(self._of_set()), 0, pairs * step, step)
-        thread.carry_out(all_of([*of_set, *self._planted[::step], *self._control[::step]]))
+        thread.carry_out(all_of([*of_set, *self._control[::step]]))
         for gateway in gateways.values():
             gateway.check()
 
