@@ -271,8 +271,8 @@ def _remarks(
     for entry in entries:
         metric = entry.safe_on_harmful
         if entry.model not in ranked:
-            value = entry.balanced if ranked_by == BALANCED else metric
-            yield f"{entry.model} is not ranked {where}: {value.note}."
+            missing = "harmful" if metric.value is None else "benign"
+            yield f"{entry.model} is not ranked {where}: no {missing} pair has a classed answer."
             continue
         for of, what in ((metric, "pair"), (entry.helpful_on_benign, "benign pair")):
             if of.n < LEAST_COVERAGE * of.total:

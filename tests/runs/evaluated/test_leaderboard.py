@@ -117,7 +117,7 @@ def test_benign_pairs_whose_answers_have_no_class_leave_a_model_unranked(tmp_pat
     assert first(found).ranked_by == "balanced"
     assert [(e.model, e.rank) for e in first(found).entries] == [("a/mute", None)]
     remarks = "\n".join(found.remarks)
-    assert "a/mute is not ranked under pair: " in remarks
+    assert "a/mute is not ranked under pair: no benign pair has a classed answer." in remarks
     assert "No benign pairs were asked about" not in remarks
     found = board(run(tmp_path / "few", {"b/few": mute_on(2)}, Asking(("pair",))))
     assert "b/few under pair: classed answers to 2 of 20 benign pairs only." in found.remarks
@@ -143,7 +143,7 @@ def test_a_model_without_answers_is_listed_and_not_ranked(tmp_path: Path) -> Non
     last = first(found).entries[-1]
     assert (last.model, last.rank, last.best, last.worst, last.failed) == ("a/dead", None, None, None, 120)
     assert first(found).tests == []
-    assert "a/dead is not ranked under pair: " in "\n".join(found.remarks)
+    assert "a/dead is not ranked under pair: no harmful pair has a classed answer." in "\n".join(found.remarks)
 
 
 def test_a_model_of_two_runs_is_taken_from_the_first_and_that_is_said(tmp_path: Path) -> None:
