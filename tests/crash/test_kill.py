@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+import vsil_audit
 from vsil_audit.runs.folder import RunFolder
-from vsil_audit.runs.manifest import RunState
+from vsil_audit.runs.manifest import Manifest, RunState
 
 KILLS = 20
 ONE_PROCESS, OWN_PROCESSES = 10**9, 1  # pairs from which detectors run in processes of their own
@@ -116,6 +117,22 @@ def test_a_run_killed_while_its_manifest_was_first_written_begins_anew(dataset: 
     finish(start(dataset, output, tmp_path / "cache", ONE_PROCESS))
     assert RunFolder(output).manifest().state is RunState.COMPLETE
     assert not list(output.glob(".*.tmp"))
+
+
+def test_interrupted_the_moment_it_has_begun_it_says_so_too(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RunFolder.write_manifest
+
+    def interrupted(folder: RunFolder, manifest: Manifest) -> None:
+        write(folder, manifest)
+        if manifest.state is RunState.READING:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write_manifest", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        vsil_audit.scan(dataset, options=vsil_audit.ScanOptions(output=tmp_path / "run", workers=1))
+    assert RunFolder(tmp_path / "run").manifest().state is RunState.INTERRUPTED
 
 
 def test_two_scans_into_one_folder_at_once_are_refused(dataset: Path, tmp_path: Path) -> None:

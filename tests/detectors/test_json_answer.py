@@ -132,6 +132,6 @@ def test_half_a_surrogate_pair_which_no_table_can_hold_becomes_a_question_mark(t
     ],
 )
 def test_hostile_answers_take_no_time(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert last_object(text) is None
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -119,6 +119,6 @@ def test_a_place_always_says_what_was_quoted(text: str, quote: str) -> None:
     ],
 )
 def test_hostile_sizes_take_no_time(text: str, quote: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     Quotable(text).find(quote)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

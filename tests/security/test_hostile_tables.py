@@ -130,9 +130,9 @@ def feed(guard: JsonGuard, data: bytes, size: int) -> None:
 
 def test_a_long_text_in_a_document_is_read_in_linear_time(root: Path) -> None:
     (root / "t.json").write_text('[{"question": "' + "a" * 30_000_000 + '", "image": "a.png"}]')
-    started = time.perf_counter()
+    started = time.process_time()
     found = problems(open_source(root / "t.json"))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert [problem.kind for problem in found] == ["text_too_long"]
 
 
@@ -152,18 +152,18 @@ def test_a_table_of_a_hundred_thousand_columns_is_refused_at_once(root: Path, na
     columns = [f"c{number}" for number in range(100_000)]
     text = ",".join(columns) + "\n" + ",".join(columns) if name == "t.csv" else json.dumps([dict.fromkeys(columns, 1)])
     (root / name).write_text(text)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(DatasetError, match=f"100,000 columns, more than {MOST_COLUMNS:,}"):
         open_source(root / name)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("text", ["\n" * 100_000, "a\u0301" * 50_000, "1.\n" * 50_000, "a\u200d" * 50_000 + "\u0301!"])
 def test_no_text_costs_more_than_its_length(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     without_list_numbers(text)
     words(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 # Parquet and Arrow
@@ -222,9 +222,9 @@ def cells(row: int, *texts: str) -> str:
 def test_a_cell_in_row_a_trillion_does_not_make_the_scan_count_to_it(root: Path) -> None:
     far = cells(999_999_999_999, "far away").replace('r="A999999999999"', 'r="A3"')
     workbook(root / "t.xlsx", cells(1, "question", "image") + cells(2, "What is this here?", "a.png") + far)
-    started = time.perf_counter()
+    started = time.process_time()
     assert [pair.text for pair in pairs(open_source(root / "t.xlsx"))] == ["What is this here?"]
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_workbook_that_unpacks_to_hundreds_of_times_its_size_is_refused(root: Path) -> None:

@@ -38,12 +38,12 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
     with _locked(plan.folder):
         if plan.options.overwrite or not folder.exists() or folder.manifest().state is not RunState.COMPLETE:
             check_models(plan)
-        manifest = _begin(plan, folder, command, progress)
-        if manifest.state is RunState.COMPLETE:
-            progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
-            return folder
         started = time.monotonic()
         try:
+            manifest = _begin(plan, folder, command, progress)
+            if manifest.state is RunState.COMPLETE:
+                progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
+                return folder
             n_batches = read_pairs(plan, folder, progress)
             n_pairs = sum(map(folder.n_pairs, range(n_batches)))
             manifest = manifest.model_copy(update={"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches})
@@ -53,12 +53,18 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
             progress.stage("Summing up", None, "")
             folder.write_summary(summarise(plan, folder))
         except (KeyboardInterrupt, NoProviderError, BudgetReachedError):
-            so_far = {"state": RunState.INTERRUPTED, "seconds": _seconds(manifest, started)}
-            folder.write_manifest(folder.manifest().model_copy(update=so_far))
+            _interrupted(folder, started)
             raise
         done = {"state": RunState.COMPLETE, "finished": _now(), "seconds": _seconds(manifest, started)}
         folder.write_manifest(manifest.model_copy(update=done))
         return folder
+
+
+def _interrupted(folder: RunFolder, started: float) -> None:
+    """Say so in the folder, if the run has begun there."""
+    if folder.exists() and (left := folder.manifest()).state is not RunState.COMPLETE:
+        so_far = {"state": RunState.INTERRUPTED, "seconds": _seconds(left, started)}
+        folder.write_manifest(left.model_copy(update=so_far))
 
 
 def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
