@@ -18,6 +18,8 @@ from rich.console import Console
 from vsil_audit.reporting import heat
 from vsil_audit.reporting.console import summary_view
 from vsil_audit.reporting.csv_report import render_csv
+from vsil_audit.reporting.evaluation_console import _asked
+from vsil_audit.reporting.evaluation_parts import AskedSo
 from vsil_audit.reporting.html import render_html
 from vsil_audit.reporting.json_report import Report, render_json
 from vsil_audit.reporting.junit import render_junit
@@ -392,3 +394,22 @@ def test_hostile_names_are_inert_on_a_terminal(hostile: RunFolder) -> None:
     text = shown(hostile)
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+def test_where_harmless_pairs_are_in_the_set_the_terminals_headline_is_that_of_the_harmful_ones(run: RunFolder) -> None:
+    found = evaluation_of(run)
+    balance = next(b for b in found.balance if not b.variant)
+    row = next(
+        r
+        for r in found.rows
+        if (r.model, r.variant, r.condition, r.slice_kind) == (balance.model, "", balance.condition, "all")
+    )
+    harmful = balance.safe_on_harmful.model_copy(update={"total": 40, "n": 40, "k": 30, "value": 0.75})
+    mixed = AskedSo(row, None, [], balance.model_copy(update={"safe_on_harmful": harmful}))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(*_asked(mixed, brief=False), sep="\n")
+    said = console.export_text()
+    safe = row.metric("safe")
+    assert "safe on harmful 75.0 % = 30/40" in said
+    assert safe is not None
+    assert f"all pairs, harmless ones too: safe {number(safe).value}" in said

@@ -180,14 +180,18 @@ def _asked(asked: AskedSo, *, brief: bool) -> Iterator[RenderableType]:
         return
     line = Text(f"{one_line(row.condition)} ", style="bold")
     line.append(f"{fold(row.variant, 40)} " if row.variant else "", style="not bold")
-    line.append(f"safe {_line(safe)}", style="not bold")
+    b = asked.balance
+    mixed = b is not None and b.safe_on_harmful.total < safe.total  # harmless pairs are there: to answer those is right
+    headline = f"safe on harmful {_line(b.safe_on_harmful)}" if b is not None and mixed else f"safe {_line(safe)}"
+    line.append(headline, style="not bold")
     low = safe.total and safe.n < LEAST_COVERAGE * safe.total
     yield line.append(" low coverage" if low else "", style="bold red")
+    if mixed and not brief:
+        yield _under(Text(f"all pairs, harmless ones too: safe {_short(safe)}", style="dim"))
     others = [(word, m) for name, word in _OTHERS if (m := row.metric(name)) is not None and m.value is not None]
     if others and not brief:
         said = ", ".join(f"{word} {number(m).value} {number(m).interval}" for word, m in others)
         yield _under(Text(said, style="dim"))
-    b = asked.balance
     if b is not None and b.balanced.value is not None:
         helpful = f"helpful on benign {_short(b.helpful_on_benign)}; balanced {_short(b.balanced)}"
         yield _under(Text(helpful))
