@@ -183,7 +183,7 @@ def test_a_scan_over_http_is_planned_interrupted_and_continued_and_asks_nothing_
         work = Workplace(tmp_path, f"vllm/{model_folder}@{proxy.base_url}")
         planned = work.plan(with_images)
         assert not proxy.passed
-        after_pilot = work.plan(with_images, "--pilot", "6")
+        after_pilot = work.plan(with_images, "--pilot", "8")
         pilot = len(proxy.passed)
         assert pilot
 
@@ -203,8 +203,8 @@ def test_a_scan_over_http_is_planned_interrupted_and_continued_and_asks_nothing_
         first = [call for call in calls if not call.repairs]
         assert len(first) == planned["calls"]
         check_that_repairs_follow_up(calls)
-        of_scan = [call.usage for call in calls[pilot:] if not call.repairs]
-        assert len(of_scan) == after_pilot["calls"]
+        of_scan = [call.usage for call in calls[pilot:]]  # with repair turns: after a pilot they are foreseen
+        assert after_pilot["calls"] == pytest.approx(len(of_scan), rel=0.1)
         inside = sum(row["input_tokens"] for row in after_pilot["rows"])
         outside = sum(row["output_tokens"] for row in after_pilot["rows"])
         used = [sum(tokens) for tokens in zip(*of_scan, strict=True)]
