@@ -85,7 +85,8 @@ def _about(costs: CostPlan) -> str:
     subjects = costs.subjects
     return (
         f"{plural(subjects.get('set', 0), 'pair')}, {plural(subjects.get('control', 0), 'benign control')}, "
-        f"{plural(subjects.get('canary', 0), 'canary', 'canaries')}. Expected, before repair turns and retries:"
+        f"{plural(subjects.get('canary', 0), 'canary', 'canaries')}. Expected; retries come on top, and where a "
+        "model was never asked, repair turns:"
     )
 
 
