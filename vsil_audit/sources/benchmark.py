@@ -227,10 +227,10 @@ def tables_with(
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Table files directly in `folder`, sorted by name; empty when it is not a folder that can be listed."""
     try:
-        children = sorted(folder.iterdir())
+        tables = [path for path in folder.iterdir() if table_suffix(path) in suffixes]
     except OSError:
         return []
-    return [path for path in children if table_suffix(path) in suffixes and path.is_file()]
+    return sorted(path for path in tables if path.is_file())
 
 
 def unread_tables(paths: Sequence[Path], read: Collection[Path], root: Path) -> list[Problem]:

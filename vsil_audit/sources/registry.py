@@ -86,7 +86,8 @@ def open_source(path: Path, options: SourceOptions | None = None) -> Source:
         )
     best = _only_one(path, matches)
     if best.confidence <= GUESS and options.view is None and options.columns.text is None:
-        _check_not_a_part(path, [layout_named(name) for name in BUILT_IN if name not in BY_GENERAL_FORM])
+        known = [layout for layout in layouts() if layout.name in BUILT_IN and layout.name not in BY_GENERAL_FORM]
+        _check_not_a_part(path, known)
     return _inside_root(layout_named(best.layout).open(best.root, options), path)
 
 
