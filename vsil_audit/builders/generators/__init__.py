@@ -1,0 +1,1 @@
+"""Makers of images: typographic (ours, offline), diffusers pipelines, images endpoints."""
