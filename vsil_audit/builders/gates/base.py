@@ -36,8 +36,8 @@ class GateResult:
 
 class Gate(Protocol):
     """`letter`: A (the text alone is safe), A' (content overlap is low), B (the pair is unsafe, and the risk is in the
-    image), C (the pair is coherent), D (with a benign image the text is safe), E (hygiene). `judges`: the models that it
-    asks, for the cost plan; offline gates have none."""
+    image), C (the pair is coherent), D (with a benign image the text is safe), E (hygiene). `judges`: the models that
+    it asks, for the cost plan; offline gates have none."""
 
     letter: ClassVar[str]
     asks: ClassVar[str]
