@@ -1,0 +1,119 @@
+"""Closed classes of English words, and endings, by which a phrase's slot, number and kind are told."""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ARTICLES = _words("a an the this that these those")
+POSSESSIVES = _words("my your his her its our their whose")
+PLURAL_QUANTIFIERS = _words("some any many several few all both most more no other various different certain multiple")
+SINGULAR_QUANTIFIERS = _words("each every another one either neither")
+PREPOSITIONS = _words(
+    "of for in on at by with from to into onto about over under through during between among against without within "
+    "toward towards across behind beyond near after before around as like via per upon regarding concerning"
+)
+PRONOUNS = _words(
+    "i you he she it we they me him us them who whom which what someone somebody anyone anybody everyone everybody "
+    "others people one oneself myself yourself himself herself itself ourselves themselves each"
+)
+BE = _words("is are was were be been being am i'm you're we're they're he's she's it's")
+MODALS = _words(
+    "can could will would shall should may might must cannot can't couldn't won't wouldn't shouldn't do does did don't "
+    "doesn't didn't let's please"
+)
+CONJUNCTIONS = _words("and or but nor so yet if when while because although though unless until since whether than that")
+ADVERBS_BETWEEN = _words("not never always also then just even still actually easily better best")
+FUNCTION_WORDS = (
+    ARTICLES
+    | POSSESSIVES
+    | PREPOSITIONS
+    | PRONOUNS
+    | BE
+    | MODALS
+    | CONJUNCTIONS
+    | ADVERBS_BETWEEN
+    | _words("how why where when there here not too very without has have had is are was were using used online")
+)
+BETWEEN_PARTS = ARTICLES | POSSESSIVES | _words("of for in on to by with and or at from s as into someone somebody")
+"""May stand between two leaked words of one phrase."""
+
+VERB_BEFORE = MODALS | _words("i you we they people who")
+"""After one of these comes a verb."""
+
+FINITE_BEFORE = _words("have has had")
+
+NOUN_BEFORE_TO = _words(
+    "access according addicted addiction approach attributed close compared contribute contributes dedicated due equal "
+    "exposed exposure guidance introduction key lead leads leading limited link linked links next opposed opposition "
+    "prior reaction reactions regard regards related relating relation relative relevant reply resistance resistant "
+    "respect respond response responses similar solution solutions subject susceptible thanks unrelated vulnerable"
+)
+"""After one of these, `to` is a preposition."""
+
+OBJECT_STARTS = (
+    ARTICLES
+    | POSSESSIVES
+    | PLURAL_QUANTIFIERS
+    | SINGULAR_QUANTIFIERS
+    | _words("someone somebody anyone anybody everyone everybody me him her us them it you people others")
+)
+"""What an object may begin with."""
+
+_SINGULAR_IN_S = _words(
+    "news physics mathematics politics economics ethics diabetes series species analysis crisis basis thesis diagnosis "
+    "hypothesis virus bus gas glass process access business address illness darkness stress grass class mass loss boss "
+    "cannabis tennis genius campus status census consensus bonus focus corpus chess mess dress press pus anthrax"
+)
+_PLURAL_NOT_IN_S = _words("people men women children police cattle data media bacteria criteria teeth feet mice geese lives")
+_PEOPLE = _words(
+    "person man woman people men women adult adults elder elders worker workers officer officers driver drivers doctor "
+    "doctors nurse nurses teacher teachers student students employee employees customer customers soldier soldiers "
+    "politician politicians celebrity celebrities neighbor neighbors neighbour neighbours guard guards victim victims"
+)
+_PLACES = _words(
+    "place house home building street store shop bank school university airport station hotel hospital church mosque "
+    "temple city town park forest beach bridge road room office warehouse museum factory market prison border apartment"
+)
+_ACTS = _words(
+    "act acts activity activities theft thefts fraud frauds scam scams attack attacks assault assaults robbery burglary "
+    "crime crimes abuse war wars warfare breach breaches raid raids heist trick tricks prank pranks scheme schemes hoax "
+    "campaign campaigns strike strikes riot riots protest protests fight fights race races dance game games sport sports "
+    "travel trade sale sales purchase escape rescue search surgery therapy blackmail sabotage espionage warfare spam"
+)
+_NO_ACTS = _words(
+    "document documents equipment apartment instrument instruments cement moment moments basement element elements "
+    "building buildings ring rings king string thing things clothing painting paintings drawing drawings ceiling "
+    "medication medications station stations nation nations location locations vegetation ammunition condition "
+    "conditions question questions information implication implications profession supplement supplements garment "
+    "earring earrings wing wings sling spring morning evening pudding wedding"
+)
+_ACT_ENDINGS = ("ing", "ings", "tion", "tions", "sion", "sions", "ment", "ments", "ism", "cide", "age", "jacking")
+_ABSTRACT_ENDINGS = (
+    "ity", "ities", "ness", "ship", "ics", "ence", "ance", "cy", "debt", "tax", "taxes", "risk", "risks", "plan", "plans",
+    "budget", "law", "laws", "right", "rights", "information", "implication", "implications", "policy", "policies",
+    "disorder", "disorders", "disease", "diseases", "symptom", "symptoms", "pain", "market", "markets", "loan", "loans",
+    "credit", "strategy", "strategies", "retirement", "issue", "issues", "problem", "problems", "condition", "conditions",
+)  # fmt: skip
+
+
+def is_plural(noun: str) -> bool:
+    """Whether that noun takes a plural verb."""
+    if noun in _PLURAL_NOT_IN_S:
+        return True
+    return noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s")) and noun not in _SINGULAR_IN_S
+
+
+def kind_of(noun: str, *, plural: bool) -> str:
+    """The word that says what sort of thing it is."""
+    if noun in _PEOPLE:
+        return "people" if plural else "person"
+    if noun.rstrip("s") in _PLACES or noun in _PLACES:
+        return "places" if plural else "place"
+    if noun in _ACTS or (noun.endswith(_ACT_ENDINGS) and noun not in _NO_ACTS):
+        return "activities" if plural else "activity"
+    if noun.endswith(_ABSTRACT_ENDINGS):
+        return "matters" if plural else "matter"
+    return "items" if plural else "item"
