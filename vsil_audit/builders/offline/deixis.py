@@ -13,18 +13,30 @@ from dataclasses import dataclass
 from enum import Enum
 
 from vsil_audit.builders.offline.vocabulary import (
+    ADJECTIVE_ENDINGS,
+    ADJECTIVES,
     ADVERBS_BETWEEN,
     ARTICLES,
     BE,
+    BEFORE_DOING,
     BETWEEN_PARTS,
+    DETERMINERS,
     FINITE_BEFORE,
     FUNCTION_WORDS,
+    LETTING,
+    LIKE_ADJECTIVES,
+    MODALS,
+    NO_GERUNDS,
     NOUN_BEFORE_TO,
+    NOUN_OR_VERB,
     OBJECT_STARTS,
+    OBJECTS_THAT_ACT,
+    PARTICLES,
     PLURAL_QUANTIFIERS,
     POSSESSIVES,
     PREPOSITIONS,
     SINGULAR_QUANTIFIERS,
+    SINGULAR_SUBJECTS,
     VERB_BEFORE,
     is_plural,
     kind_of,
@@ -41,6 +53,7 @@ class Slot(str, Enum):
     one."""
 
     VERB = "verb"
+    FINITE = "finite"
     GERUND = "gerund"
     NOUN = "noun"
     MODIFIER = "modifier"
@@ -74,8 +87,8 @@ def replace_phrases(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, t
     pieces: list[str] = []
     done = 0
     for first, last in _phrases(text, words, spans):
-        piece = _Phrase(text, words, first, last)
-        start, end, replacement = piece.replaced(first_in_text=not made)
+        piece = _Phrase(text, words, first, last, "shown there" if made else "shown in the image")
+        start, end, replacement = piece.replaced()
         if start < done:
             start = done
         reference = replacement.reference
@@ -124,110 +137,154 @@ def _begins_sentence(before: str) -> bool:
 class _Phrase:
     """One phrase in its sentence."""
 
-    def __init__(self, text: str, words: Sequence[_Word], first: int, last: int) -> None:
-        self._text, self._words = text, words
-        while first < last and words[first].low in ARTICLES | POSSESSIVES:
+    def __init__(self, text: str, words: Sequence[_Word], first: int, last: int, pointing: str) -> None:
+        self._text, self._words, self._pointing = text, words, pointing
+        while first < last and words[first].low in DETERMINERS:
             first += 1
+        if last + 1 < len(words) and words[last + 1].low in PARTICLES and self._adjacent(last):
+            last += 1
         self._first, self._last = first, last
         self._inside = [w.low for w in words[first : last + 1]]
 
-    def replaced(self, *, first_in_text: bool) -> tuple[int, int, Replacement]:
+    def replaced(self) -> tuple[int, int, Replacement]:
         """(start, end) of what is cut out of the text, and what comes in its place."""
         removed = self._text[self._words[self._first].start : self._words[self._last].end]
         slot = self._slot()
-        if slot is Slot.VERB:
-            start, reference = self._first, self._doing("do", first_in_text)
-        elif slot is Slot.GERUND:
-            start, reference = self._first, self._doing("doing", first_in_text)
-        elif slot is Slot.MODIFIER:
-            start, reference = self._modifier()
-        else:
-            start, reference = self._noun(first_in_text)
-        return self._words[start].start, self._words[self._last].end, Replacement(removed, reference, slot)
+        start, end, reference = {
+            Slot.VERB: lambda: self._doing("do"),
+            Slot.FINITE: lambda: self._doing("does"),
+            Slot.GERUND: self._gerund,
+            Slot.MODIFIER: self._modifier,
+            Slot.NOUN: self._noun,
+        }[slot]()
+        return self._words[start].start, self._words[end].end, Replacement(removed, reference, slot)
 
     # what stands around it
+
+    def _adjacent(self, index: int) -> bool:
+        """Nothing but space between that word and the next."""
+        return not self._text[self._words[index].end : self._words[index + 1].start].strip(" \"'“”‘’*")
 
     def _before(self, steps: int = 1) -> str:
         """The word that many before it, in the same clause; empty where there is none."""
         index = self._first - steps
-        if index < 0:
+        if index < 0 or not all(self._adjacent(i) for i in range(index, self._first)):
             return ""
-        between = self._text[self._words[index].end : self._words[index + 1].start]
-        return "" if re.search(r"[.!?;:,\n(]", between) else self._words[index].low
+        return self._words[index].low
 
     def _after(self) -> str:
         index = self._last + 1
-        if index >= len(self._words):
-            return ""
-        between = self._text[self._words[self._last].end : self._words[index].start]
-        return "" if re.search(r"[^\s\"'“”‘’*]", between) else self._words[index].low
+        return self._words[index].low if index < len(self._words) and self._adjacent(self._last) else ""
 
     def _slot(self) -> Slot:
         steps = 1
-        while self._before(steps) in ADVERBS_BETWEEN or (self._before(steps).endswith("ly") and steps < 3):
+        while self._before(steps) in ADVERBS_BETWEEN or self._before(steps).endswith("ly"):
             steps += 1
         before, earlier, head = self._before(steps), self._before(steps + 1), self._inside[0]
-        if self._takes_a_verb(before, earlier):
+        if self._takes_a_verb(before, earlier, steps):
             return Slot.VERB
-        determined = before in ARTICLES | POSSESSIVES | PLURAL_QUANTIFIERS | SINGULAR_QUANTIFIERS or before.endswith("'s")
-        if head.endswith("ing") and len(head) > 4 and not determined and before not in FINITE_BEFORE:
-            return Slot.GERUND if not self._in_a_compound() else Slot.NOUN
-        return Slot.MODIFIER if self._continues() else Slot.NOUN
+        if not before and _begins_sentence(self._text[: self._words[self._first].start]):
+            return self._slot_at_the_start(head)
+        if head.endswith("s") and before in SINGULAR_SUBJECTS and not self._words[self._first].text[0].isupper():
+            return Slot.FINITE
+        if self._is_gerund(head) and before not in DETERMINERS | FINITE_BEFORE and not _is_adjective(before):
+            return Slot.GERUND
+        return Slot.MODIFIER if self._rest() else Slot.NOUN
 
-    def _takes_a_verb(self, before: str, earlier: str) -> bool:
+    def _slot_at_the_start(self, head: str) -> Slot:
+        """Of a sentence: a subject where a verb follows, else what one is told to do."""
+        after = self._after()
+        if after in BE | MODALS | FINITE_BEFORE:
+            return Slot.NOUN
+        return Slot.GERUND if self._is_gerund(head) else Slot.VERB
+
+    @staticmethod
+    def _is_gerund(word: str) -> bool:
+        return word.endswith("ing") and len(word) > 5 and "-" not in word and word not in NO_GERUNDS
+
+    def _takes_a_verb(self, before: str, earlier: str, steps: int) -> bool:
         if before == "to":
-            return earlier not in NOUN_BEFORE_TO and self._words[self._first - 1].low not in ARTICLES
+            return earlier not in NOUN_BEFORE_TO and not (self._is_gerund(self._inside[0]) and earlier in NOUN_OR_VERB)
         if before in ("and", "or"):
-            return self._follows_a_verb(2)
+            return not self._is_gerund(self._inside[0]) and self._follows_a_verb(steps + 1)
+        if before in OBJECTS_THAT_ACT:
+            return earlier in LETTING
+        if before == "one":
+            return earlier in MODALS
         return before in VERB_BEFORE
 
     def _follows_a_verb(self, steps: int) -> bool:
-        """Whether the word before `and` is a verb that stands after `to` or a subject itself."""
-        return self._before(steps + 1) in VERB_BEFORE | {"to"} and not self._before(steps).endswith("s")
-
-    def _in_a_compound(self) -> bool:
-        """`phishing email`: a gerund before a noun that it names, and nothing a gerund would govern."""
-        return False
-
-    def _continues(self) -> bool:
-        """Whether the next word is still of the same noun phrase."""
-        after = self._after()
-        if not after or after in FUNCTION_WORDS or after.endswith(("ly", "ing", "ed")):
+        """Whether the word so many before is a verb that itself stands after `to` or a subject."""
+        governor = self._before(steps + 1)
+        if self._before(steps) in FUNCTION_WORDS:
             return False
-        return not (self._inside[-1].endswith("s") and not after.endswith("s"))
+        return governor in VERB_BEFORE | {"to"} or (governor in OBJECTS_THAT_ACT and self._before(steps + 2) in LETTING)
+
+    def _rest(self) -> int:
+        """How many of the next words are still of the same noun phrase."""
+        count = 0
+        while (index := self._last + count) + 1 < len(self._words) and self._adjacent(index):
+            word = self._words[index + 1].low
+            if word in FUNCTION_WORDS or word.endswith(("ly", "ing", "ed")):
+                break
+            count += 1
+        if count and is_plural(self._inside[-1]):
+            return 0
+        return count
 
     # what comes in its place
 
-    def _doing(self, verb: str, first_in_text: bool) -> str:
-        where = " as shown in the image" if first_in_text and not self._after() else ""
+    def _doing(self, verb: str) -> tuple[int, int, str]:
         after = self._after()
-        if not after or (after in FUNCTION_WORDS and after not in OBJECT_STARTS) or after.endswith("ly"):
-            return f"{verb} this{where}"
+        relative = after == "that" and len(self._inside) > 1  # a verb and its object stand in the phrase
+        if relative or not self._takes_an_object(after):
+            return self._first, self._last, f"{verb} the activity {self._pointing}"
         link = "to" if after in OBJECT_STARTS or after.endswith("'s") else "with"
-        return f"{verb} this {link}"
+        return self._first, self._last, f"{verb} this {link}"
 
-    def _modifier(self) -> tuple[int, str]:
-        before = self._before()
-        if before in ("a", "an"):
-            return self._first - 1, "the depicted"
-        if before in ARTICLES | POSSESSIVES | PLURAL_QUANTIFIERS | SINGULAR_QUANTIFIERS or before.endswith("'s"):
-            return self._first, "depicted"
-        return self._first, "the depicted"
+    @staticmethod
+    def _takes_an_object(after: str) -> bool:
+        return after in OBJECT_STARTS or bool(
+            after and after not in FUNCTION_WORDS and not after.endswith(("ly", "ed"))
+        )
 
-    def _noun(self, first_in_text: bool) -> tuple[int, str]:
+    def _gerund(self) -> tuple[int, int, str]:
+        before, after = self._before(), self._after()
+        if self._takes_an_object(after) or before in BEFORE_DOING or before in BE or before.endswith("ly"):
+            return self._doing("doing")
+        return self._first, self._last, f"the activity {self._pointing}"
+
+    def _modifier(self) -> tuple[int, int, str]:
+        """The rest of the noun phrase stays: `urban warfare scenarios` → the scenarios shown."""
+        end = self._last + self._rest()
+        rest = " ".join(w.text for w in self._words[self._last + 1 : end + 1])
+        start, kept = self._left_part()
+        return start, end, f"{kept}{rest} {self._pointing}"
+
+    def _noun(self) -> tuple[int, int, str]:
         head = self._head()
         plural = is_plural(head)
-        noun = kind_of(head, plural=plural)
-        shown = "shown in the image" if first_in_text else "shown"
-        before = self._before()
+        start, kept = self._left_part()
+        return start, self._last, f"{kept}{kind_of(head, plural=plural)} {self._pointing}"
+
+    def _left_part(self) -> tuple[int, str]:
+        """Where the noun phrase begins, and what of its left part is kept, an article included: `a successful` →
+        `the successful`. A possessive goes: what is shown belongs to nobody."""
+        steps = 1
+        while _is_adjective(self._before(steps)) or (
+            self._before(steps) not in FUNCTION_WORDS and self._before(steps + 1) in ("a", "an") and self._before(steps)
+        ):
+            steps += 1
+        before = self._before(steps)
+        adjectives = self._text[self._words[self._first - steps + 1].start : self._words[self._first].start]
         if before in PLURAL_QUANTIFIERS | SINGULAR_QUANTIFIERS:
-            return self._first, f"such {noun}"
-        if before in ARTICLES | POSSESSIVES or before.endswith("'s"):
-            start = self._first - 1
-            if before.endswith("'s") and self._before(2) in ARTICLES | POSSESSIVES:
-                start -= 1
-            return start, f"the {noun} {shown}"
-        return self._first, f"the {noun} {shown}"
+            return self._first, "such " if steps == 1 else ""
+        if before in ARTICLES | POSSESSIVES:
+            return self._first - steps, f"the {adjectives}"
+        if before.endswith("'s"):
+            earlier = 2 if self._before(steps + 1) in DETERMINERS else 1
+            return self._first - steps - (earlier - 1), f"the {adjectives}"
+        return self._first - steps + 1, f"the {adjectives}"
 
     def _head(self) -> str:
         """The noun that the phrase is about: the last word before a preposition inside it."""
@@ -235,3 +292,12 @@ class _Phrase:
             if index and word in PREPOSITIONS:
                 return self._inside[index - 1]
         return self._inside[-1]
+
+
+def _is_adjective(word: str) -> bool:
+    """By its ending; verbs that end likewise are known by name."""
+    if word in ADJECTIVES:
+        return True
+    if not word or word in FUNCTION_WORDS or word in LIKE_ADJECTIVES:
+        return False
+    return word.endswith(ADJECTIVE_ENDINGS) or "-" in word

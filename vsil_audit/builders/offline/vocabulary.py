@@ -24,7 +24,9 @@ MODALS = _words(
     "can could will would shall should may might must cannot can't couldn't won't wouldn't shouldn't do does did don't "
     "doesn't didn't let's please"
 )
-CONJUNCTIONS = _words("and or but nor so yet if when while because although though unless until since whether than that")
+CONJUNCTIONS = _words(
+    "and or but nor so yet if when while because although though unless until since whether than that"
+)
 ADVERBS_BETWEEN = _words("not never always also then just even still actually easily better best")
 FUNCTION_WORDS = (
     ARTICLES
@@ -35,13 +37,58 @@ FUNCTION_WORDS = (
     | MODALS
     | CONJUNCTIONS
     | ADVERBS_BETWEEN
-    | _words("how why where when there here not too very without has have had is are was were using used online")
+    | _words("how why where when there here not too very without has have had is are was were using used such online")
 )
-BETWEEN_PARTS = ARTICLES | POSSESSIVES | _words("of for in on to by with and or at from s as into someone somebody")
+PARTICLES = _words("down off up out away back")
+DETERMINERS = ARTICLES | POSSESSIVES | PLURAL_QUANTIFIERS | SINGULAR_QUANTIFIERS
+BETWEEN_PARTS = (
+    ARTICLES | POSSESSIVES | PARTICLES | _words("of for in on to by with and or at from s as into someone somebody")
+)
 """May stand between two leaked words of one phrase."""
 
 VERB_BEFORE = MODALS | _words("i you we they people who")
 """After one of these comes a verb."""
+
+LETTING = _words("help let make have helps lets makes helping letting making")
+OBJECTS_THAT_ACT = _words("me us him her them you someone people it")
+"""`help me` is followed by a verb, `tell me` is not."""
+
+SINGULAR_SUBJECTS = _words("that which who it he she but")
+BEFORE_DOING = _words("while when after before by without since keep keeps start stop avoid from")
+"""After one of these, what one does is said as `doing`."""
+
+NOUN_OR_VERB = _words("guide way ways steps process methods method key path approach")
+NO_GERUNDS = _words("something anything everything nothing morning evening ceiling string spring")
+ADJECTIVES = _words(
+    "fake real new old good bad best better great small large big high low free cheap safe secret hidden online offline "
+    "early late long short full own same different certain major minor top main key rare common quick fast easy simple "
+    "right left young adult human digital public private"
+)
+ADJECTIVE_ENDINGS = (
+    "al",
+    "ive",
+    "ous",
+    "ful",
+    "less",
+    "ic",
+    "able",
+    "ible",
+    "ary",
+    "ory",
+    "ized",
+    "ised",
+    "ored",
+    "ate",
+)
+LIKE_ADJECTIVES = _words(
+    "steal reveal conceal heal deal appeal give drive receive achieve arrive live survive deceive perceive conceive "
+    "forgive dive enable disable create generate manipulate eliminate evaluate calculate navigate facilitate fabricate "
+    "infiltrate perpetrate orchestrate operate replicate imitate simulate translate mitigate negotiate dominate initiate "
+    "animal animals material hospital capital criminal individual professional official rival terminal journal signal "
+    "public music traffic topic magic clinic fabric table cable vehicle library history factory category theory memory "
+    "story directory inventory laboratory salary secretary diary climate chocolate certificate candidate state private"
+)
+"""End like adjectives, and are verbs or nouns."""
 
 FINITE_BEFORE = _words("have has had")
 
@@ -67,7 +114,9 @@ _SINGULAR_IN_S = _words(
     "hypothesis virus bus gas glass process access business address illness darkness stress grass class mass loss boss "
     "cannabis tennis genius campus status census consensus bonus focus corpus chess mess dress press pus anthrax"
 )
-_PLURAL_NOT_IN_S = _words("people men women children police cattle data media bacteria criteria teeth feet mice geese lives")
+_PLURAL_NOT_IN_S = _words(
+    "people men women children police cattle data media bacteria criteria teeth feet mice geese lives"
+)
 _PEOPLE = _words(
     "person man woman people men women adult adults elder elders worker workers officer officers driver drivers doctor "
     "doctors nurse nurses teacher teachers student students employee employees customer customers soldier soldiers "
@@ -91,12 +140,56 @@ _NO_ACTS = _words(
     "earring earrings wing wings sling spring morning evening pudding wedding"
 )
 _ACT_ENDINGS = ("ing", "ings", "tion", "tions", "sion", "sions", "ment", "ments", "ism", "cide", "age", "jacking")
-_ABSTRACT_ENDINGS = (
-    "ity", "ities", "ness", "ship", "ics", "ence", "ance", "cy", "debt", "tax", "taxes", "risk", "risks", "plan", "plans",
-    "budget", "law", "laws", "right", "rights", "information", "implication", "implications", "policy", "policies",
-    "disorder", "disorders", "disease", "diseases", "symptom", "symptoms", "pain", "market", "markets", "loan", "loans",
-    "credit", "strategy", "strategies", "retirement", "issue", "issues", "problem", "problems", "condition", "conditions",
-)  # fmt: skip
+_ABSTRACT_ENDINGS = tuple(
+    [
+        "ity",
+        "ities",
+        "ness",
+        "ship",
+        "ics",
+        "ence",
+        "ance",
+        "cy",
+        "debt",
+        "tax",
+        "taxes",
+        "risk",
+        "risks",
+        "plan",
+        "plans",
+        "budget",
+        "law",
+        "laws",
+        "right",
+        "rights",
+        "information",
+        "implication",
+        "implications",
+        "policy",
+        "policies",
+        "disorder",
+        "disorders",
+        "disease",
+        "diseases",
+        "symptom",
+        "symptoms",
+        "pain",
+        "market",
+        "markets",
+        "loan",
+        "loans",
+        "credit",
+        "strategy",
+        "strategies",
+        "retirement",
+        "issue",
+        "issues",
+        "problem",
+        "problems",
+        "condition",
+        "conditions",
+    ]
+)
 
 
 def is_plural(noun: str) -> bool:
