@@ -11,7 +11,7 @@ import csv
 import io
 import random
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Draw(Model):
     """`items`: id, model, condition and sample of each; of a pair the id alone."""
 
     seed: int
-    file: str = Field(description="the file to fill in, by name")
+    file: str = Field(description="the file to fill in, by name; none for a review")
     items: list[tuple[str, str, str, int]]
 
 
@@ -102,14 +102,40 @@ def draw(folder: RunFolder, count: int, output: Path, seed: int = 0, *, response
             f"nothing is left to draw: all {len(known):,} were drawn before" if known else "there is nothing to draw",
             "Label those." if known else "Scan a benchmark with models first.",
         )
-    # the number of draws before takes part, or equal seeds would give dependent draws
-    chosen = random.Random(f"{seed} {len(before.draws)}").sample(left, min(count, len(left)))  # noqa: S311 - not for security
-    record = Draw(seed=seed, file=output.name, items=[tuple(item) for item in chosen])
-    draws = before.model_copy(update={"draws": (*before.draws, record)})
-    write_atomically(folder.path / FILE, draws.model_dump_json().encode())
+    chosen = _drawn(before, left, count, seed)
+    _record(folder, before, Draw(seed=seed, file=output.name, items=[tuple(item) for item in chosen]))
     write_atomically(output, _csv(folder, chosen, columns, responses=responses).encode("utf-8", "replace"))
     harmful = None if responses else _harmful(summary)
     return Drawn(output, len(chosen), len(known), columns, responses, harmful)
+
+
+def draw_pairs(folder: RunFolder, count: int, seed: int = 0, *, but: Collection[str] = ()) -> list[str]:
+    """Draw `count` pairs at random for a review, which keeps their labels itself: recorded as `draw` does, no file.
+
+    Pairs that were drawn before are taken first, in their order, unless they are among `but`: all draws together are
+    one random sample, and someone's labels of one pair serve both. Fewer are returned where there are no more.
+    """
+    before = read_draws(folder)
+    drawn = [Item(*item) for draw in before.draws for item in draw.items]
+    already = [item.pair_id for item in drawn if not item.model]
+    first = [pair_id for pair_id in already if pair_id not in set(but)][:count]
+    left = [Item(pair_id) for pair_id in folder.pair_ids() if pair_id not in {*already, *but}]
+    if len(first) == count or not left:
+        return first
+    more = _drawn(before, left, count - len(first), seed)
+    _record(folder, before, Draw(seed=seed, file="", items=[tuple(item) for item in more]))
+    return [*first, *(item.pair_id for item in more)]
+
+
+def _drawn(before: Draws, left: Sequence[Item], count: int, seed: int) -> list[Item]:
+    # the number of draws before takes part, or equal seeds would give dependent draws
+    chance = random.Random(f"{seed} {len(before.draws)}")  # noqa: S311 - not for security
+    return chance.sample(left, min(count, len(left)))
+
+
+def _record(folder: RunFolder, before: Draws, drawn: Draw) -> None:
+    draws = before.model_copy(update={"draws": (*before.draws, drawn)})
+    write_atomically(folder.path / FILE, draws.model_dump_json().encode())
 
 
 def _harmful(summary: Summary) -> float | None:

@@ -12,17 +12,18 @@ POSSESSIVES = _words("my your his her its our their whose")
 PLURAL_QUANTIFIERS = _words("some any many several few all both most more no other various different certain multiple")
 SINGULAR_QUANTIFIERS = _words("each every another one either neither")
 PREPOSITIONS = _words(
-    "of for in on at by with from to into onto about over under through during between among against without within "
-    "toward towards across behind beyond near after before around as like via per upon regarding concerning"
+    "of for in on at by with from to into onto about over under through during between among against without "
+    "within toward towards across behind beyond near after before around as like via per upon regarding "
+    "concerning"
 )
 PRONOUNS = _words(
-    "i you he she it we they me him us them who whom which what someone somebody anyone anybody everyone everybody "
-    "others people one oneself myself yourself himself herself itself ourselves themselves each"
+    "i you he she it we they me him us them who whom which what someone somebody anyone anybody everyone "
+    "everybody others people one oneself myself yourself himself herself itself ourselves themselves each"
 )
 BE = _words("is are was were be been being am i'm you're we're they're he's she's it's")
 MODALS = _words(
-    "can could will would shall should may might must cannot can't couldn't won't wouldn't shouldn't do does did don't "
-    "doesn't didn't let's please"
+    "can could will would shall should may might must cannot can't couldn't won't wouldn't shouldn't do does "
+    "did don't doesn't didn't let's please"
 )
 CONJUNCTIONS = _words(
     "and or but nor so yet if when while because although though unless until since whether than that"
@@ -60,9 +61,9 @@ BEFORE_DOING = _words("while when after before by without since keep keeps start
 NOUN_OR_VERB = _words("guide way ways steps process methods method key path approach")
 NO_GERUNDS = _words("something anything everything nothing morning evening ceiling string spring")
 ADJECTIVES = _words(
-    "fake real new old good bad best better great small large big high low free cheap safe secret hidden online offline "
-    "early late long short full own same different certain major minor top main key rare common quick fast easy simple "
-    "right left young adult human digital public private"
+    "fake real new old good bad best better great small large big high low free cheap safe secret hidden "
+    "online offline early late long short full own same different certain major minor top main key rare "
+    "common quick fast easy simple right left young adult human digital public private"
 )
 ADJECTIVE_ENDINGS = (
     "al",
@@ -81,22 +82,24 @@ ADJECTIVE_ENDINGS = (
     "ate",
 )
 LIKE_ADJECTIVES = _words(
-    "steal reveal conceal heal deal appeal give drive receive achieve arrive live survive deceive perceive conceive "
-    "forgive dive enable disable create generate manipulate eliminate evaluate calculate navigate facilitate fabricate "
-    "infiltrate perpetrate orchestrate operate replicate imitate simulate translate mitigate negotiate dominate initiate "
-    "animal animals material hospital capital criminal individual professional official rival terminal journal signal "
-    "public music traffic topic magic clinic fabric table cable vehicle library history factory category theory memory "
-    "story directory inventory laboratory salary secretary diary climate chocolate certificate candidate state private"
+    "steal reveal conceal heal deal appeal give drive receive achieve arrive live survive deceive perceive "
+    "conceive forgive dive enable disable create generate manipulate eliminate evaluate calculate navigate "
+    "facilitate fabricate infiltrate perpetrate orchestrate operate replicate imitate simulate translate "
+    "mitigate negotiate dominate initiate animal animals material hospital capital criminal individual "
+    "professional official rival terminal journal signal public music traffic topic magic clinic fabric table "
+    "cable vehicle library history factory category theory memory story directory inventory laboratory salary "
+    "secretary diary climate chocolate certificate candidate state private"
 )
 """End like adjectives, and are verbs or nouns."""
 
 FINITE_BEFORE = _words("have has had")
 
 NOUN_BEFORE_TO = _words(
-    "access according addicted addiction approach attributed close compared contribute contributes dedicated due equal "
-    "exposed exposure guidance introduction key lead leads leading limited link linked links next opposed opposition "
-    "prior reaction reactions regard regards related relating relation relative relevant reply resistance resistant "
-    "respect respond response responses similar solution solutions subject susceptible thanks unrelated vulnerable"
+    "access according addicted addiction approach attributed close compared contribute contributes dedicated "
+    "due equal exposed exposure guidance introduction key lead leads leading limited link linked links next "
+    "opposed opposition prior reaction reactions regard regards related relating relation relative relevant "
+    "reply resistance resistant respect respond response responses similar solution solutions subject "
+    "susceptible thanks unrelated vulnerable"
 )
 """After one of these, `to` is a preposition."""
 
@@ -110,85 +113,47 @@ OBJECT_STARTS = (
 """What an object may begin with."""
 
 _SINGULAR_IN_S = _words(
-    "news physics mathematics politics economics ethics diabetes series species analysis crisis basis thesis diagnosis "
-    "hypothesis virus bus gas glass process access business address illness darkness stress grass class mass loss boss "
-    "cannabis tennis genius campus status census consensus bonus focus corpus chess mess dress press pus anthrax"
+    "news physics mathematics politics economics ethics diabetes series species analysis crisis basis thesis "
+    "diagnosis hypothesis virus bus gas glass process access business address illness darkness stress grass "
+    "class mass loss boss cannabis tennis genius campus status census consensus bonus focus corpus chess mess "
+    "dress press pus anthrax"
 )
 _PLURAL_NOT_IN_S = _words(
     "people men women children police cattle data media bacteria criteria teeth feet mice geese lives"
 )
 _PEOPLE = _words(
-    "person man woman people men women adult adults elder elders worker workers officer officers driver drivers doctor "
-    "doctors nurse nurses teacher teachers student students employee employees customer customers soldier soldiers "
-    "politician politicians celebrity celebrities neighbor neighbors neighbour neighbours guard guards victim victims"
+    "person man woman people men women adult adults elder elders worker workers officer officers driver "
+    "drivers doctor doctors nurse nurses teacher teachers student students employee employees customer "
+    "customers soldier soldiers politician politicians celebrity celebrities neighbor neighbors neighbour "
+    "neighbours guard guards victim victims"
 )
 _PLACES = _words(
-    "place house home building street store shop bank school university airport station hotel hospital church mosque "
-    "temple city town park forest beach bridge road room office warehouse museum factory market prison border apartment"
+    "place house home building street store shop bank school university airport station hotel hospital church "
+    "mosque temple city town park forest beach bridge road room office warehouse museum factory market prison "
+    "border apartment"
 )
 _ACTS = _words(
-    "act acts activity activities theft thefts fraud frauds scam scams attack attacks assault assaults robbery burglary "
-    "crime crimes abuse war wars warfare breach breaches raid raids heist trick tricks prank pranks scheme schemes hoax "
-    "campaign campaigns strike strikes riot riots protest protests fight fights race races dance game games sport sports "
-    "travel trade sale sales purchase escape rescue search surgery therapy blackmail sabotage espionage warfare spam"
+    "act acts activity activities theft thefts fraud frauds scam scams attack attacks assault assaults "
+    "robbery burglary crime crimes abuse war wars warfare breach breaches raid raids heist trick tricks prank "
+    "pranks scheme schemes hoax campaign campaigns strike strikes riot riots protest protests fight fights "
+    "race races dance game games sport sports travel trade sale sales purchase escape rescue search surgery "
+    "therapy blackmail sabotage espionage spam"
 )
 _NO_ACTS = _words(
-    "document documents equipment apartment instrument instruments cement moment moments basement element elements "
-    "building buildings ring rings king string thing things clothing painting paintings drawing drawings ceiling "
-    "medication medications station stations nation nations location locations vegetation ammunition condition "
-    "conditions question questions information implication implications profession supplement supplements garment "
-    "earring earrings wing wings sling spring morning evening pudding wedding"
+    "document documents equipment apartment instrument instruments cement moment moments basement element "
+    "elements building buildings ring rings king string thing things clothing painting paintings drawing "
+    "drawings ceiling medication medications station stations nation nations location locations vegetation "
+    "ammunition condition conditions question questions information implication implications profession "
+    "supplement supplements garment earring earrings wing wings sling spring morning evening pudding wedding"
 )
 _ACT_ENDINGS = ("ing", "ings", "tion", "tions", "sion", "sions", "ment", "ments", "ism", "cide", "age", "jacking")
 _ABSTRACT_ENDINGS = tuple(
-    [
-        "ity",
-        "ities",
-        "ness",
-        "ship",
-        "ics",
-        "ence",
-        "ance",
-        "cy",
-        "debt",
-        "tax",
-        "taxes",
-        "risk",
-        "risks",
-        "plan",
-        "plans",
-        "budget",
-        "law",
-        "laws",
-        "right",
-        "rights",
-        "information",
-        "implication",
-        "implications",
-        "policy",
-        "policies",
-        "disorder",
-        "disorders",
-        "disease",
-        "diseases",
-        "symptom",
-        "symptoms",
-        "pain",
-        "market",
-        "markets",
-        "loan",
-        "loans",
-        "credit",
-        "strategy",
-        "strategies",
-        "retirement",
-        "issue",
-        "issues",
-        "problem",
-        "problems",
-        "condition",
-        "conditions",
-    ]
+    (
+        "ity ities ness ship ics ence ance cy debt tax taxes risk risks plan plans budget law laws right rights "
+        "information implication implications policy policies disorder disorders disease diseases symptom "
+        "symptoms pain market markets loan loans credit strategy strategies retirement issue issues problem "
+        "problems condition conditions "
+    ).split()
 )
 
 
