@@ -148,12 +148,12 @@ _NO_ACTS = _words(
 )
 _ACT_ENDINGS = ("ing", "ings", "tion", "tions", "sion", "sions", "ment", "ments", "ism", "cide", "age", "jacking")
 _ABSTRACT_ENDINGS = tuple(
-    (
+    _words(
         "ity ities ness ship ics ence ance cy debt tax taxes risk risks plan plans budget law laws right rights "
         "information implication implications policy policies disorder disorders disease diseases symptom "
         "symptoms pain market markets loan loans credit strategy strategies retirement issue issues problem "
         "problems condition conditions "
-    ).split()
+    )
 )
 
 
