@@ -26,6 +26,7 @@ from vsil_audit.builders.offline.vocabulary import (
     LETTING,
     LIKE_ADJECTIVES,
     MODALS,
+    NAMED_PEOPLE,
     NO_GERUNDS,
     NOUN_BEFORE_TO,
     NOUN_OR_VERB,
@@ -123,9 +124,9 @@ def _joined(text: str, words: Sequence[_Word], left: int, right: int) -> bool:
 
 def _trimmed(words: Sequence[_Word], first: int, last: int) -> tuple[int, int]:
     """Without small words at its ends, which say nothing."""
-    while first <= last and words[last].low in FUNCTION_WORDS:
+    while first <= last and words[last].low in FUNCTION_WORDS - NAMED_PEOPLE:
         last -= 1
-    while first <= last and words[first].low in FUNCTION_WORDS - ARTICLES - POSSESSIVES:
+    while first <= last and words[first].low in FUNCTION_WORDS - ARTICLES - POSSESSIVES - NAMED_PEOPLE:
         first += 1
     return first, last
 
@@ -264,8 +265,11 @@ class _Phrase:
     def _noun(self) -> tuple[int, int, str]:
         head = self._head()
         plural = is_plural(head)
+        noun = kind_of(head, plural=plural)
+        if noun in self._inside:  # the word that leaks
+            noun = "things" if plural else "thing"
         start, kept = self._left_part()
-        return start, self._last, f"{kept}{kind_of(head, plural=plural)} {self._pointing}"
+        return start, self._last, f"{kept}{noun} {self._pointing}"
 
     def _left_part(self) -> tuple[int, str]:
         """Where the noun phrase begins, and what of its left part is kept, an article included: `a successful` →

@@ -50,6 +50,9 @@ BETWEEN_PARTS = (
 VERB_BEFORE = MODALS | _words("i you we they people who")
 """After one of these comes a verb."""
 
+NAMED_PEOPLE = _words("people others")
+"""Small words that an image may be about."""
+
 LETTING = _words("help let make have helps lets makes helping letting making")
 OBJECTS_THAT_ACT = _words("me us him her them you someone people it")
 """`help me` is followed by a verb, `tell me` is not."""

@@ -1,0 +1,135 @@
+"""A build on disk: its settings, a record for every pair that it took in, and its images, all by atomic commits.
+
+OUT/provenance/build.json                 what was asked for, of what data, and how far it is
+OUT/provenance/records/part-00000.jsonl   what became of each pair, batch by batch
+OUT/provenance/images/DIGEST.png          images that were made or taken over, by content
+OUT/data.json, OUT/imgs/ …                the finished set, written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vsil_audit.builders.record import Record
+from vsil_audit.errors import ConfigurationError, RunFolderError
+from vsil_audit.runs.folder import write_atomically
+
+PROVENANCE = "provenance"
+_EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff"}
+
+
+class BuildManifest(BaseModel):
+    """`settings`: all that decides what comes out; a folder that holds others is another build. `spend`: calls, tokens
+    and dollars by model, of all sessions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: Literal["convert", "build"]
+    name: str
+    tool_version: str
+    command_line: str = ""
+    started: str
+    finished: str = ""
+    state: Literal["building", "interrupted", "complete"] = "building"
+    fingerprint: str = ""
+    settings: dict[str, Any] = {}
+    spend: dict[str, Any] = {}
+    acknowledged: bool = False
+
+
+class BuildFolder:
+    """Reads and writes one build. Holds nothing but its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._own = path / PROVENANCE
+
+    def exists(self) -> bool:
+        return (self._own / "build.json").is_file()
+
+    def manifest(self) -> BuildManifest:
+        """Raises RunFolderError where there is none that can be read."""
+        file = self._own / "build.json"
+        try:
+            return BuildManifest.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunFolderError(
+                f"{file} cannot be read: {error}", "Name a folder that vsil-audit built, or build anew."
+            ) from error
+
+    def write_manifest(self, manifest: BuildManifest) -> None:
+        write_atomically(self._own / "build.json", manifest.model_dump_json(indent=2).encode())
+
+    def begin(self, manifest: BuildManifest) -> BuildManifest:
+        """Start in this folder, or go on with what it holds.
+
+        Raises ConfigurationError where the folder holds other things, or a build of other data or settings.
+        """
+        if not self.exists():
+            if self.path.exists() and any(entry.name != PROVENANCE for entry in self.path.iterdir()):
+                raise ConfigurationError(
+                    f"{self.path} is not empty, and holds no build of vsil-audit", "Name a new folder with --out."
+                )
+            self.write_manifest(manifest)
+            return manifest
+        found = self.manifest()
+        changed = [
+            name
+            for name in {**found.settings, **manifest.settings}
+            if found.settings.get(name) != manifest.settings.get(name)
+        ]
+        if found.fingerprint != manifest.fingerprint:
+            changed.append("the data")
+        if found.command != manifest.command or changed:
+            raise ConfigurationError(
+                f"{self.path} holds another build; what differs: {', '.join(sorted(changed)) or 'the command'}",
+                "Name another folder with --out, or run the same command as before to continue that one.",
+            )
+        return found
+
+    # records, batch by batch
+
+    def has_records(self, index: int) -> bool:
+        return self._part(index).is_file()
+
+    def write_records(self, index: int, records: Sequence[Record]) -> None:
+        lines = (json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False) for record in records)
+        write_atomically(self._part(index), "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"))
+
+    def records(self, index: int | None = None) -> Iterator[Record]:
+        """Of one batch, or of all in order. Raises RunFolderError naming a file that is damaged."""
+        files = sorted((self._own / "records").glob("part-*.jsonl")) if index is None else [self._part(index)]
+        for file in files:
+            yield from _read_records(file)
+
+    def _part(self, index: int) -> Path:
+        return self._own / "records" / f"part-{index:05d}.jsonl"
+
+    # images, by content
+
+    def keep_image(self, data: bytes, image_format: str) -> str:
+        """Keep the bytes and return their digest, sha256 hex."""
+        digest = hashlib.sha256(data).hexdigest()
+        file = self.image_file(digest, image_format)
+        if not file.is_file():
+            write_atomically(file, data)
+        return digest
+
+    def image_file(self, digest: str, image_format: str) -> Path:
+        return self._own / "images" / f"{digest}.{_EXTENSIONS.get(image_format, 'img')}"
+
+
+def _read_records(file: Path) -> list[Record]:
+    try:
+        lines = file.read_bytes().decode("utf-8", "surrogatepass").split("\n")
+        return [Record.of_json(json.loads(line)) for line in lines if line]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"{file} cannot be read: {error}", "Remove that file and run the same command again."
+        ) from error

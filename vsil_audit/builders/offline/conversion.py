@@ -1,0 +1,218 @@
+"""`vsil-audit convert --offline`: a scanned benchmark, batch by batch, into records of what became of each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from vsil_audit.builders.content_lens import ContentLens, failures, scores, suspected
+from vsil_audit.builders.draft import BuiltImage, Draft, Step
+from vsil_audit.builders.folder import BuildFolder
+from vsil_audit.builders.gates.base import GateResult, Vote
+from vsil_audit.builders.generators.base import GenerationFailure, ImageRequest
+from vsil_audit.builders.generators.typographic import Typographic
+from vsil_audit.builders.offline.rewriting import Rewriting, rewrite
+from vsil_audit.builders.record import Fate, Record
+from vsil_audit.builders.seeds import seed_of
+from vsil_audit.features.facts import ImageError, ImageFacts
+from vsil_audit.features.pipeline import ImagePipeline
+from vsil_audit.features.words import stem, words
+from vsil_audit.images import DecodedImage, decode, read_bytes
+from vsil_audit.pair import Finding, ImageRef, Pair
+from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.plan import ScanPlan
+from vsil_audit.runs.progress import Progress
+from vsil_audit.runs.reading import raw_batches
+
+GATE = "A'"
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A pair of the source, the facts and the bytes of its first image. `data` None: it has no image that opens."""
+
+    pair: Pair
+    facts: tuple[ImageFacts, ...]
+    data: bytes | None
+    trouble: str = ""
+
+
+class OfflineConversion:
+    """Converts one batch after the other. `pipeline` must look for text (OCR): what is drawn is read back."""
+
+    def __init__(
+        self, plan: ScanPlan, run: RunFolder, out: BuildFolder, pipeline: ImagePipeline, drawer: Typographic
+    ) -> None:
+        self._plan, self._run, self._out = plan, run, out
+        self._pipeline, self._drawer = pipeline, drawer
+        self._lens = ContentLens(run)
+        self._seed = plan.options.seed
+
+    @property
+    def looked_by(self) -> tuple[str, ...]:
+        """The detectors that decide what leaks."""
+        return self._lens.names
+
+    def run(self, progress: Progress) -> None:
+        """Commit a record for every pair; batches that have theirs are not done again."""
+        total = sum(map(self._run.n_pairs, range(self._run.n_batches())))
+        progress.stage("Rewriting", total, "pairs")
+        for raw in raw_batches(self._plan.source, self._plan.options):
+            if not self._out.has_records(raw.index):
+                facts = self._run.read_batch(raw.index).images
+                subjects = [self._subject(pair, f) for pair, f in zip(raw.pairs, facts, strict=True)]
+                self._out.write_records(raw.index, list(self._records(subjects)))
+            progress.advance(len(raw.pairs))
+
+    def _subject(self, pair: Pair, facts: tuple[ImageFacts, ...]) -> _Subject:
+        if not pair.images:
+            return _Subject(pair, facts, None)
+        if facts[0].error is not None:
+            return _Subject(pair, facts, None, f"its image cannot be opened: {facts[0].error.detail}")
+        data = read_bytes(pair.images[0], self._plan.source.root, self._plan.limits)
+        if isinstance(data, ImageError):
+            return _Subject(pair, facts, None, f"its image cannot be read any more: {data.detail}")
+        return _Subject(pair, facts, data)
+
+    def _records(self, subjects: Sequence[_Subject]) -> Iterator[Record]:
+        before = self._lens.look([s.pair for s in subjects], [s.facts for s in subjects])
+        leaking = [place for place, found in enumerate(before) if suspected(found)]
+        chosen = [subjects[place] for place in leaking]
+        rewritings = rewrite(
+            [s.pair for s in chosen], [s.facts for s in chosen], [before[place] for place in leaking], self._lens
+        )
+        changed = dict(zip(leaking, self._settled(chosen, rewritings), strict=True))
+        for place, (subject, found) in enumerate(zip(subjects, before, strict=True)):
+            if place in changed:
+                yield changed[place]
+            elif not subject.pair.text.strip():
+                yield self._out_of_reach(subject, "the query is empty")
+            elif subject.trouble:
+                yield self._out_of_reach(subject, subject.trouble)
+            else:
+                gate = GateResult(GATE, passed=True, votes=tuple(_votes(found)))
+                yield Record(self._draft(subject), Fate.KEPT, (gate,), source_text=subject.pair.text)
+
+    def _settled(self, subjects: Sequence[_Subject], rewritings: Sequence[Rewriting]) -> list[Record]:
+        """Images for those that need one, all drawn before the first is read back."""
+        images = [self._image(subject, rewriting) for subject, rewriting in zip(subjects, rewritings, strict=True)]
+        facts = [
+            self._pipeline.submit(ImageRef("a drawn image", data=made.data)) if isinstance(made, _Drawn) else None
+            for made in images
+        ]
+        found = [future.result() if future is not None else None for future in facts]
+        seen = [(f,) if f is not None else subject.facts for f, subject in zip(found, subjects, strict=True)]
+        texts = [replace(s.pair, text=r.text) for s, r in zip(subjects, rewritings, strict=True)]
+        looks = self._lens.look(texts, seen)
+        together = zip(subjects, rewritings, images, found, looks, strict=True)
+        return [self._record(subject, r, made, f, look) for subject, r, made, f, look in together]
+
+    def _image(self, subject: _Subject, rewriting: Rewriting) -> _Drawn | str | None:
+        """What was drawn; None where the image stays as it is; or, in words, why there is no image."""
+        if rewriting.reason:
+            return None
+        if subject.trouble:
+            return subject.trouble
+        if subject.data is not None and not rewriting.moves:
+            return None
+        phrase = rewriting.moves or ", ".join(one.removed for one in rewriting.replacements)
+        seed = seed_of(self._seed, subject.pair.id)
+        if subject.data is None:
+            made = self._drawer.card(ImageRequest(phrase, seed))
+        else:
+            picture = decode(subject.data, subject.facts[0].name, self._plan.limits)
+            if not isinstance(picture, DecodedImage):
+                return f"its image cannot be opened: {picture.detail}"
+            made = self._drawer.below(picture, phrase)
+        if isinstance(made, GenerationFailure):
+            return f"the words cannot be drawn: {made.detail}"
+        return _Drawn(made.data, made.format, phrase, None if subject.data is not None else seed)
+
+    def _record(
+        self,
+        subject: _Subject,
+        rewriting: Rewriting,
+        made: _Drawn | str | None,
+        facts: ImageFacts | None,
+        look: Sequence,
+    ) -> Record:
+        pair = subject.pair
+        if rewriting.reason:
+            return self._out_of_reach(subject, rewriting.reason)
+        if isinstance(made, str):
+            return self._out_of_reach(subject, made)
+        draft = self._draft(subject).after(_rewritten(rewriting), text=rewriting.text)
+        if isinstance(made, _Drawn) and facts is not None:
+            draft = self._with_drawn(draft, subject, made, facts)
+        gate = GateResult(GATE, passed=not suspected(look), votes=tuple(_votes(look)))
+        if not gate.passed:
+            by = ", ".join(f.detector for f in look if suspected([f]))
+            return Record(draft, Fate.REJECTED, (gate,), reason=f"suspected again by {by}", source_text=pair.text)
+        return Record(draft, Fate.BUILT, (gate,), source_text=pair.text)
+
+    def _with_drawn(self, draft: Draft, subject: _Subject, made: _Drawn, facts: ImageFacts) -> Draft:
+        shows = f"the words “{made.phrase}”"
+        description = f"{draft.description.rstrip('.')}; below it {shows}" if draft.description else shows
+        digest = self._out.keep_image(made.data, made.format)
+        image = BuiltImage(digest, made.format, self._drawer.identity, made.phrase, made.seed, description)
+        step = Step(
+            "draw_words",
+            self._drawer.identity,
+            details={
+                "words": made.phrase,
+                "under_the_image": subject.data is not None,
+                "read_back": _reads(facts, made.phrase),
+            },
+        )
+        return draft.after(step, image=image, description=description)
+
+    def _draft(self, subject: _Subject) -> Draft:
+        pair = subject.pair
+        image = None
+        if subject.data is not None:
+            facts = subject.facts[0]
+            digest = self._out.keep_image(subject.data, facts.format)
+            image = BuiltImage(digest, facts.format, "source", shows=pair.description or "")
+        return Draft(
+            id=pair.id,
+            text=pair.text,
+            image=image,
+            description=pair.description or "",
+            category=pair.category,
+            subcategory=pair.subcategory,
+            label=pair.label or "unsafe",
+            twin_of=pair.twin_of,
+            source=pair,
+        )
+
+    def _out_of_reach(self, subject: _Subject, reason: str) -> Record:
+        return Record(self._draft(subject), Fate.UNFIXED, reason=reason, source_text=subject.pair.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    data: bytes
+    format: str
+    phrase: str
+    seed: int | None
+
+
+def _rewritten(rewriting: Rewriting) -> Step:
+    told = [{"removed": r.removed, "reference": r.reference, "slot": r.slot.value} for r in rewriting.replacements]
+    return Step("replace_phrases", "deictic rules", rewriting.rounds, details={"replacements": list(told)})
+
+
+def _votes(findings: Sequence[Finding]) -> Iterator[Vote]:
+    for finding in findings:
+        said = ", ".join(failures([finding]))
+        verdict = "failed" if said else "reject" if suspected([finding]) else "pass"
+        yield Vote(finding.detector, verdict, said, details={"score": scores([finding])[finding.detector]})
+
+
+def _reads(facts: ImageFacts, phrase: str) -> bool | None:
+    """Whether OCR finds every word of the phrase; None where it could not look."""
+    if facts.ocr is None:
+        return None
+    seen = {stem(word.folded) for line in facts.ocr for word in words(line.text)}
+    together = "".join(word.folded for line in facts.ocr for word in words(line.text))
+    return all(stem(word.folded) in seen or word.folded in together for word in words(phrase))
