@@ -18,7 +18,7 @@ from vsil_audit.features.facts import ImageError, ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.words import stem, words
 from vsil_audit.images import DecodedImage, decode, read_bytes
-from vsil_audit.pair import Finding, ImageRef, Pair
+from vsil_audit.pair import Finding, ImageRef, Json, Pair
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
@@ -144,6 +144,9 @@ class OfflineConversion:
         draft = self._draft(subject).after(_rewritten(rewriting), text=rewriting.text)
         if isinstance(made, _Drawn) and facts is not None:
             draft = self._with_drawn(draft, subject, made, facts)
+        elif not draft.description:  # so that whoever scans the new set knows what its texts must not say
+            removed = ", ".join(dict.fromkeys(one.removed for one in rewriting.replacements))
+            draft = replace(draft, description=f"the words “{removed}”")
         gate = GateResult(GATE, passed=not suspected(look), votes=tuple(_votes(look)))
         if not gate.passed:
             by = ", ".join(f.detector for f in look if suspected([f]))
@@ -177,7 +180,7 @@ class OfflineConversion:
             id=pair.id,
             text=pair.text,
             image=image,
-            description=pair.description or "",
+            description=pair.description or pair.key_phrase or "",
             category=pair.category,
             subcategory=pair.subcategory,
             label=pair.label or "unsafe",
@@ -198,8 +201,10 @@ class _Drawn:
 
 
 def _rewritten(rewriting: Rewriting) -> Step:
-    told = [{"removed": r.removed, "reference": r.reference, "slot": r.slot.value} for r in rewriting.replacements]
-    return Step("replace_phrases", "deictic rules", rewriting.rounds, details={"replacements": list(told)})
+    told: list[Json] = [
+        {"removed": r.removed, "reference": r.reference, "slot": r.slot.value} for r in rewriting.replacements
+    ]
+    return Step("replace_phrases", "deictic rules", rewriting.rounds, details={"replacements": told})
 
 
 def _votes(findings: Sequence[Finding]) -> Iterator[Vote]:

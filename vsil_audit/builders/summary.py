@@ -1,0 +1,46 @@
+"""What a build came to: every number that its reports show, typed. Written as `provenance/summary.json`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from vsil_audit.runs.metric import Metric, Model
+
+
+class GateYield(Model):
+    """How many drafts a gate saw, and what it said: `rejected` with its reasons, `undecided` where a judge failed."""
+
+    gate: str
+    asks: str
+    seen: int = 0
+    passed: int = 0
+    rejected: int = 0
+    undecided: int = 0
+    reasons: dict[str, int] = {}
+
+
+class Shift(Model):
+    """One quantity before and after. `unit` and intervals stand in the metrics themselves."""
+
+    name: str
+    tells: str
+    before: Metric | None = None
+    after: Metric | None = None
+
+
+class BuildSummary(Model):
+    """`pairs` taken in; `fates` count them; `emitted`: pairs of the finished set."""
+
+    command: str
+    name: str
+    pairs: int
+    emitted: int
+    fates: dict[str, int]
+    gates: list[GateYield] = []
+    unfixed_reasons: dict[str, int] = {}
+    shifts: list[Shift] = []
+    images_drawn: int = 0
+    words_read_back: int = Field(0, description="drawn images in which OCR found every word")
+    words_not_looked_for: int = Field(0, description="drawn images in which OCR could not look")
+    looked_by: list[str] = Field([], description="detectors that decided what leaks")
+    warnings: list[str] = Field([], description="what a reader must know before using the set")

@@ -1,0 +1,84 @@
+"""A finished build on a terminal: what became of the pairs, gate by gate, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from vsil_audit.builders.summary import BuildSummary
+from vsil_audit.reporting.console_layout import bullet, heading, indented, table
+from vsil_audit.reporting.numbers import number
+from vsil_audit.reporting.untrusted import one_line
+from vsil_audit.runs.metric import Metric
+from vsil_audit.wording import plural
+
+_FATES = {
+    "kept": "did not leak; passed on as they were",
+    "built": "made or rewritten, and through every gate",
+    "rejected": "stopped by a gate",
+    "undecided": "a judge, an editor or a generator failed",
+    "unfixed": "leak, and could not be rewritten",
+}
+
+
+def build_view(summary: BuildSummary, path: Path) -> RenderableType:
+    return Group(*_parts(summary, path))
+
+
+def _parts(summary: BuildSummary, path: Path) -> Iterator[RenderableType]:
+    yield Text(one_line(summary.name), style="bold")
+    of = f"{plural(summary.emitted, 'pair')} of {summary.pairs:,} in the new set: {one_line(str(path))}"
+    yield indented(Text(of))
+    yield from _fates(summary)
+    yield from _gates(summary)
+    yield from _shifts(summary)
+    if summary.images_drawn:
+        looked = summary.images_drawn - summary.words_not_looked_for
+        drawn = f"Words drawn into {plural(summary.images_drawn, 'image')}"
+        yield bullet(Text(f"{drawn}; OCR reads all of them back in {summary.words_read_back:,} of {looked:,}."))
+    for warning in summary.warnings:
+        yield bullet(Text(one_line(warning), style="yellow"), "!")
+
+
+def _fates(summary: BuildSummary) -> Iterator[RenderableType]:
+    yield heading("What became of the pairs")
+    grid = table("pairs", "", right=("pairs",), fold_column="")
+    for fate, tells in _FATES.items():
+        if summary.fates.get(fate):
+            grid.add_row(f"{summary.fates[fate]:,}", f"{fate}: {tells}")
+    yield indented(grid)
+    if summary.unfixed_reasons:
+        yield heading("Why pairs could not be rewritten")
+        for reason, count in summary.unfixed_reasons.items():
+            yield bullet(Text(f"{count:,}: {one_line(reason)}"))
+
+
+def _gates(summary: BuildSummary) -> Iterator[RenderableType]:
+    if not summary.gates:
+        return
+    yield heading("Gates", "how many drafts each saw")
+    counted = ("seen", "passed", "rejected", "undecided")
+    grid = table("gate", *counted, "asks", right=counted, fold_column="asks")
+    for gate in summary.gates:
+        grid.add_row(gate.gate, *(f"{getattr(gate, name):,}" for name in counted), gate.asks)
+    yield indented(grid)
+
+
+def _shifts(summary: BuildSummary) -> Iterator[RenderableType]:
+    if not summary.shifts:
+        return
+    yield heading("Before and after", f"by {', '.join(summary.looked_by)}" if summary.looked_by else "")
+    grid = table("number", "before", "after", fold_column="number")
+    for shift in summary.shifts:
+        grid.add_row(f"{shift.name}: {shift.tells}", _told(shift.before), _told(shift.after))
+    yield indented(grid)
+
+
+def _told(metric: Metric | None) -> str:
+    if metric is None:
+        return "not measured"
+    told = number(metric)
+    return f"{told.value} {told.interval}\n{told.counts}".strip()
