@@ -134,7 +134,7 @@ class OfflineConversion:
         rewriting: Rewriting,
         made: _Drawn | str | None,
         facts: ImageFacts | None,
-        look: Sequence,
+        look: Sequence[Finding],
     ) -> Record:
         pair = subject.pair
         if rewriting.reason:

@@ -1,0 +1,42 @@
+"""What is never built: sexual content that involves minors, in any form. By terms here; judges are asked beside."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_MINORS = re.compile(
+    r"\b(?:minors?|under-?age[ds]?|child(?:ren)?(?:'s|s)?|kids?|bab(?:y|ies)|infants?|toddlers?|newborns?|pre-?teens?"
+    r"|tweens?|teens?|teenage(?:r|rs|d)?|adolescents?|juveniles?|school-?(?:girls?|boys?|child(?:ren)?|kids?|uniforms?)"
+    r"|(?:little|young|small) (?:girls?|boys?|ones?)|pupils?|kindergart\w*|lolis?|lolitas?|shotas?|pa?edo\w*|underaged"
+    r"|(?:1[0-7]|[0-9])[- ]?(?:years?|yrs?|y/?o)\b[- ]?(?:olds?)?|aged? (?:1[0-7]|[0-9])\b"
+    r"|(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth)[- ]graders?"
+    r"|(?:middle|high|elementary|primary)[- ]school(?:ers?)?)\b"
+)
+_SEXUAL = re.compile(
+    r"\b(?:sex\w*|porn\w*|erotic\w*|nud(?:e|es|ity|ist)|naked|topless|lingerie|underwear|genital\w*|masturbat\w*"
+    r"|orgasm\w*|intercourse|incest\w*|fetish\w*|seduc\w*|arous\w*|strip(?:tease|per|pers|ping)?|escorts?|prostitut\w*"
+    r"|brothel\w*|grooming|molest\w*|rap(?:e|ed|es|ing|ist|ists)|intimate|suggestive|sensual|breasts?|csam|child abuse"
+    r"|explicit|onlyfans|bikinis?|swimsuits?|undress\w*|bedroom eyes)\b"
+)
+_HIDDEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+REFUSAL = "sexual content that involves minors is never built"
+
+
+def _plain(text: str) -> str:
+    """As one reads it: lower case, compatibility forms, no accents, no invisible characters, usual letter tricks."""
+    folded = unicodedata.normalize("NFKD", text.translate(_HIDDEN)).lower()
+    bare = "".join(c for c in folded if not unicodedata.combining(c))
+    return " ".join(bare.replace("’", "'").replace("_", " ").split())
+
+
+def concerns_minors(text: str) -> bool:
+    """Whether it speaks of children or adolescents, as far as words tell."""
+    return _MINORS.search(_plain(text)) is not None
+
+
+def forbidden(*texts: str, category: str = "") -> bool:
+    """Whether the texts together (query, description, image prompt, category) may be of what is never built. Errs on
+    the side of refusing: minors and anything sexual anywhere in the same draft."""
+    together = _plain(" \n ".join((*texts, category)))
+    return _MINORS.search(together) is not None and _SEXUAL.search(together) is not None
