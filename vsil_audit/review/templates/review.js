@@ -168,7 +168,7 @@
       button.setAttribute("aria-pressed", "true");
       hint.replaceChildren(`Blur image${of} again `, element("kbd", {}, "r"));
     };
-    button.addEventListener("click", () => { turn(); });
+    button.addEventListener("click", (event) => { if (event.detail) rest(); turn(); });
     blurred();
     fetched("blurred").then((blob) => { preview = blob; if (button.getAttribute("aria-pressed") === "false" && blob) picture.src = blob; },
       (error) => { if (item === of_item) blurred(`Image${of} cannot be shown: ${error.message}`); });
@@ -182,7 +182,7 @@
       element("legend", {}, criterion.asks), element("p", { class: "tells" }, criterion.tells),
       element("div", { class: "choices" }, ...criterion.choices.map((choice) => element("button",
         { type: "button", "aria-pressed": "false", "data-value": choice.value, "aria-keyshortcuts": choice.key,
-          onclick: () => label(criterion.name, choice) },
+          onclick: (event) => { if (event.detail) rest(); label(criterion.name, choice); } },
         element("span", { class: "label" }, choice.says), element("kbd", {}, choice.key)))))));
     $("help-keys").replaceChildren(...about.criteria.map((criterion) => element("tr", {},
       element("th", { scope: "row" }, ...criterion.choices.flatMap((choice) => [element("kbd", {}, choice.key), " "])),
@@ -203,6 +203,8 @@
     $("meter").value = done;
     $("count").textContent = `${done} of ${total} done${skipped ? `, ${skipped} skipped` : ""}`;
   }
+  // After a click of the mouse the next Enter goes on; it does not press the same button again.
+  const rest = () => $("pair-title").focus({ preventScroll: true });
   const complete = () => about.criteria.every((criterion) => criterion.name in item.labels);
 
   function label(criterion, choice) {
@@ -217,9 +219,7 @@
   async function keepNote() {
     if (!item || $("note").value.trim() === item.note) return;
     const state = await read("/api/note", { annotator, item: item.item, text: $("note").value });
-    const typed = $("note").value;
     hold(state);
-    $("note").value = typed;
     say("Note kept.");
   }
   const skip = () => act(async () => {
