@@ -32,16 +32,11 @@ class KeptImages:
     async def generate(self, request: ImageRequest) -> GeneratedImage | GenerationFailure:
         """The image that was made for an equal request before, or a new one; equal requests at once make one."""
         key = self.key(request)
-        if key in self._under_way:
-            return await asyncio.shield(self._under_way[key])
-        kept = await asyncio.to_thread(self._read, key)
-        if kept is not None:
-            self.found += 1
-            return kept
-        task = asyncio.ensure_future(self._make(key, request))
-        self._under_way[key] = task
-        task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(task)  # what was asked for is kept, even when nobody waits for it any more
+        if key not in self._under_way:
+            task = asyncio.ensure_future(self._find_or_make(key, request))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(self._under_way[key])  # kept, even when nobody waits for it any more
 
     async def close(self) -> None:
         """Wait for what is under way, since it may be paid for, and close the generator."""
@@ -55,7 +50,11 @@ class KeptImages:
         text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    async def _make(self, key: str, request: ImageRequest) -> GeneratedImage | GenerationFailure:
+    async def _find_or_make(self, key: str, request: ImageRequest) -> GeneratedImage | GenerationFailure:
+        kept = await asyncio.to_thread(self._read, key)
+        if kept is not None:
+            self.found += 1
+            return kept
         made = await self._generator.generate(request)
         if isinstance(made, GeneratedImage):
             header = inspect(made.data, "", ImageLimits())

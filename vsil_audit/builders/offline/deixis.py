@@ -23,6 +23,7 @@ from vsil_audit.builders.offline.vocabulary import (
     DETERMINERS,
     FINITE_BEFORE,
     FUNCTION_WORDS,
+    INVERTING,
     LETTING,
     LIKE_ADJECTIVES,
     MODALS,
@@ -36,6 +37,7 @@ from vsil_audit.builders.offline.vocabulary import (
     PLURAL_QUANTIFIERS,
     POSSESSIVES,
     PREPOSITIONS,
+    QUESTION_WORDS,
     SINGULAR_QUANTIFIERS,
     SINGULAR_SUBJECTS,
     VERB_BEFORE,
@@ -182,12 +184,13 @@ class _Phrase:
         while self._before(steps) in ADVERBS_BETWEEN or self._before(steps).endswith("ly"):
             steps += 1
         before, earlier, head = self._before(steps), self._before(steps + 1), self._inside[0]
+        third_person = head.endswith("s") and not self._words[self._first].text[0].isupper()
+        if third_person and before in SINGULAR_SUBJECTS:
+            return Slot.FINITE
         if self._takes_a_verb(before, earlier, steps):
             return Slot.VERB
         if not before and _begins_sentence(self._text[: self._words[self._first].start]):
             return self._slot_at_the_start(head)
-        if head.endswith("s") and before in SINGULAR_SUBJECTS and not self._words[self._first].text[0].isupper():
-            return Slot.FINITE
         if self._is_gerund(head) and before not in DETERMINERS | FINITE_BEFORE and not _is_adjective(before):
             return Slot.GERUND
         return Slot.MODIFIER if self._rest() else Slot.NOUN
@@ -212,6 +215,8 @@ class _Phrase:
             return earlier in LETTING
         if before == "one":
             return earlier in MODALS
+        if before in INVERTING and (not earlier or earlier in QUESTION_WORDS):
+            return False  # `can gnomes fly`: a subject stands between
         return before in VERB_BEFORE
 
     def _follows_a_verb(self, steps: int) -> bool:

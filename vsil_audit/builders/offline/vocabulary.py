@@ -25,6 +25,8 @@ MODALS = _words(
     "can could will would shall should may might must cannot can't couldn't won't wouldn't shouldn't do does "
     "did don't doesn't didn't let's please"
 )
+INVERTING = _words("can could will would shall should may might must do does did")
+QUESTION_WORDS = _words("how why where when what which who whom whose")
 CONJUNCTIONS = _words(
     "and or but nor so yet if when while because although though unless until since whether than that"
 )
@@ -38,7 +40,11 @@ FUNCTION_WORDS = (
     | MODALS
     | CONJUNCTIONS
     | ADVERBS_BETWEEN
-    | _words("how why where when there here not too very without has have had is are was were using used such online")
+    | _words(
+        "how why where when there here not too very without has have had is are was were using used such "
+        "online tonight today tomorrow yesterday now soon later everywhere somewhere anywhere abroad together "
+        "alone again ago instead first next"
+    )
 )
 PARTICLES = _words("down off up out away back")
 DETERMINERS = ARTICLES | POSSESSIVES | PLURAL_QUANTIFIERS | SINGULAR_QUANTIFIERS
