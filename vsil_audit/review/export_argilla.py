@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from vsil_audit.review.material import Material
 from vsil_audit.review.sheets import Said, Sheets
 
 ANNOTATORS = "annotators.json"
+_ODD = re.compile(r"[^A-Za-z0-9_-]+")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "vsil-audit/review/annotator")
 
 
@@ -25,10 +27,15 @@ def argilla_files(sheets: Sheets, material: Material) -> dict[str, str]:
     records = [_record(said, criteria, majority, people, material) for said in sheets.by_item().values()]
     return {
         ".argilla/settings.json": _json(_settings(criteria)),
-        ".argilla/dataset.json": _json({"name": f"{material.name} review"[:200], "status": "draft"}),
+        ".argilla/dataset.json": _json({"name": _dataset_name(material.name), "status": "draft"}),
         ANNOTATORS: _json(dict(people)),
         "records.json": _json(records),
     }
+
+
+def _dataset_name(name: str) -> str:
+    """Of the characters that Argilla takes."""
+    return f"review-of-{_ODD.sub('-', name)[:180]}"
 
 
 def _record(

@@ -104,12 +104,15 @@ def _assumed(criterion: Criterion, known: Share | None, material: Material) -> A
         and known.rate.low is not None
         and known.rate.high is not None
     ):
-        said = f"of {known.count:,}/{known.labelled:,} labels, [{known.rate.low:.1%}, {known.rate.high:.1%}]"
+        said = f"{known.count:,} of {known.labelled:,} labels say so, [{known.rate.low:.1%}, {known.rate.high:.1%}]; its end nearest to 50 %"
         return Assumed(_nearest_half(known.rate.low, known.rate.high), said)
     judged = _judged(criterion, material)
     if judged:
-        return Assumed(_nearest_half(min(judged), max(judged)), "of the judges' verdicts; people may see it otherwise")
-    return Assumed(0.5, "the worst case, since nothing is known yet")
+        return Assumed(
+            _nearest_half(min(judged), max(judged)),
+            "judges say so, people may not; the end of their intervals nearest to 50 %",
+        )
+    return Assumed(0.5, "nothing is known yet, so that it is the worst case")
 
 
 def _judged(criterion: Criterion, material: Material) -> list[float]:

@@ -99,9 +99,9 @@ def plan_view(plan: SamplingPlan) -> RenderableType:
         title=f"Labels for ±{100 * plan.precision:g} points (95 %)",
         title_justify="left",
     )
-    table.add_column("", overflow="fold")
-    for title in ("rate assumed", "for this set", "for sets like it", "labelled", "that gives"):
-        table.add_column(title, justify="right")
+    table.add_column("", no_wrap=True)
+    for title in ("rate", "for this set", "for sets like it", "labelled", "gives"):
+        table.add_column(title, justify="right", no_wrap=True)
     for one in plan.criteria:
         here, like_it = _needed(one, plan)
         table.add_row(one.criterion.name, f"{share(one.assumed.rate)}", here, like_it, f"{one.labelled:,}", _now(one))
@@ -121,7 +121,7 @@ def _now(one: PlannedCriterion) -> str:
 
 def _assumptions(plan: SamplingPlan) -> Iterator[str]:
     for one in plan.criteria:
-        yield f"{one.criterion.name}: the rate is the end nearest to 50 % {one.assumed.whence}."
+        yield f"{one.criterion.name}, {share(one.assumed.rate)}: {one.assumed.whence}."
     yield "Pairs are drawn at random (--sample N); each gets a label, or the majority of several; ties are left out."
     yield f"For this set: {plan.pairs:,} pairs and no others; what is not drawn is all that is unknown."
     yield (

@@ -23,7 +23,7 @@
     const options = body === undefined ? { headers } : { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) };
     let response;
     try {
-      response = await fetch(path, { ...options, cache: "no-store", redirect: "error" });
+      response = await fetch(path, { ...options, cache: "no-store", redirect: "error", keepalive: body !== undefined });
     } catch {
       throw new Error("Not kept: the server cannot be reached. Start the same command again and open its new link; all that was kept before is there.");
     }
@@ -264,6 +264,7 @@
     if (work) { event.preventDefault(); work(); }
   });
   $("note").addEventListener("blur", () => act(keepNote));
+  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") act(keepNote); });
   $("unfold").addEventListener("click", unfold);
   $("next").addEventListener("click", next);
   $("previous").addEventListener("click", previous);
