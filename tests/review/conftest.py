@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,14 @@ class Reviewed:
         return [item.pair_id for item in items]
 
 
-@pytest.fixture
-def reviewed(tmp_path: Path) -> Reviewed:
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
     world = World(PAIRS, 0.85, 0.9, seed=3)
-    audit = write_finished(tmp_path / "run", {"safety_judge": world.verdicts()})
+    audit = write_finished(tmp_path_factory.mktemp("finished") / "run", {"safety_judge": world.verdicts()})
     return Reviewed(audit.path, world)
+
+
+@pytest.fixture
+def reviewed(finished: Reviewed, tmp_path: Path) -> Reviewed:
+    """A copy of the run for each test."""
+    return Reviewed(shutil.copytree(finished.path, tmp_path / "run"), finished.world)

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,23 @@ def test_a_taken_port_is_told(server: ReviewServer, tmp_path: Path, vsil_audit: 
     said = vsil_audit("review", draw_set(tmp_path / "set"), "--port", port)  # type: ignore[operator]  # a fixture's call
     assert said.code == 2
     assert f"cannot listen on port {port}" in said.err
+
+
+def test_two_annotators_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    server = start_review(draw_set(tmp_path / "set"), "--annotator", "ann", "--annotator", "bo", cwd=tmp_path)
+    ask = Asking(server)
+    answers = {"ann": "yes", "bo": "no"}
+
+    def label(name: str) -> None:
+        for position in range(6):
+            item = json.loads(ask(f"/api/item?annotator={name}&position={position}")[1])["item"]
+            said = {"annotator": name, "item": item, "criterion": "text_harmful", "value": answers[name]}
+            assert ask("/api/label", method="POST", body=said)[0] == 200
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(label, answers))
+    for name, value in answers.items():
+        items = [json.loads(ask(f"/api/item?annotator={name}&position={place}")[1]) for place in range(6)]
+        assert {item["labels"]["text_harmful"] for item in items} == {value}
+        assert len({item["item"] for item in items}) == 6
+    assert server.interrupt() == 130

@@ -138,6 +138,7 @@ def _criteria(named: str | None, material: Material) -> tuple[Criterion, ...]:
 def _say_changed(labels: LabelStore, material: Material) -> None:
     """Raises ConfigurationError where the labels seem to be of other data."""
     from vsil_audit.errors import ConfigurationError
+    from vsil_audit.reporting.untrusted import one_line
     from vsil_audit.wording import plural
 
     items = labels.items()
@@ -146,8 +147,8 @@ def _say_changed(labels: LabelStore, material: Material) -> None:
     changed = sum(contents[i.pair_id] != i.chosen.content for i in items if i.pair_id in contents)
     if 2 * (len(gone) + changed) > len(items):
         raise ConfigurationError(
-            f"{labels.path} holds labels of other data: of {plural(len(items), 'pair')} {len(gone):,} are not here and "
-            f"{changed:,} are others under the same id",
+            f"{labels.path} holds labels of other data ({one_line(labels.dataset)}): of {plural(len(items), 'pair')} "
+            f"{len(gone):,} are not here, and {changed:,} are others under the same id",
             "Name another file with --store.",
         )
     if gone:
@@ -182,9 +183,8 @@ def _serve(
     desk = Desk(material, labels, items, criteria, seed, Invited(annotators))
 
     def ready(url: str) -> None:
-        click.echo(
-            f"{one_line(material.name)}: {plural(len(items), 'pair')} to review, {len(criteria)} questions each."
-        )
+        asked = f"{plural(len(items), 'pair')} to review, {plural(len(criteria), 'question')} each"
+        click.echo(f"{one_line(material.name)}: {asked}.")
         click.echo(f"Open {url}")
         click.echo("The link is the key; it works on this machine and until this command ends (Ctrl-C).")
         click.echo(f"Labels are kept in {labels.path}")

@@ -109,6 +109,11 @@ class LabelStore:
     def close(self) -> None:
         self._connection.close()
 
+    @property
+    def dataset(self) -> str:
+        """What the data were called when the store was made."""
+        return str(self._connection.execute("SELECT value FROM about WHERE key = 'dataset'").fetchone()[0])
+
     # what is to be reviewed
 
     def items(self) -> list[Item]:

@@ -98,14 +98,11 @@ def sampling_plan(
 
 
 def _assumed(criterion: Criterion, known: Share | None, material: Material) -> Assumed:
-    if (
-        known is not None
-        and known.labelled >= _LEAST_LABELS
-        and known.rate.low is not None
-        and known.rate.high is not None
-    ):
-        said = f"{known.count:,} of {known.labelled:,} labels say so, [{known.rate.low:.1%}, {known.rate.high:.1%}]; its end nearest to 50 %"
-        return Assumed(_nearest_half(known.rate.low, known.rate.high), said)
+    if known is not None and known.labelled >= _LEAST_LABELS:
+        low, high = known.rate.low, known.rate.high
+        if low is not None and high is not None:
+            said = f"{known.count:,} of {known.labelled:,} labels say so, [{low:.1%}, {high:.1%}]"
+            return Assumed(_nearest_half(low, high), f"{said}; its end nearest to 50 %")
     judged = _judged(criterion, material)
     if judged:
         return Assumed(
