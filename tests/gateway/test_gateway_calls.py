@@ -394,7 +394,7 @@ def test_a_redirect_is_not_followed_with_the_key(serve: Serve, counting: Countin
 
 
 def test_a_response_without_end_does_not_fill_the_memory(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsil_audit.gateway.remote._MOST_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr("vsil_audit.gateway.transport._MOST_BODY_BYTES", 1 << 20)
     sent = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:

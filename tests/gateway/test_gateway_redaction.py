@@ -18,7 +18,7 @@ from aiohttp import web
 
 from vsil_audit.gateway import Answer, AnswerCache, CallFailure, Message, Request, RetryPolicy, open_gateway
 from vsil_audit.gateway.endpoints import endpoint
-from vsil_audit.gateway.remote import RemoteProvider
+from vsil_audit.gateway.transport import Transport
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], AbstractAsyncContextManager[str]]
 KEY = 'sk-planted-"7f3a91c2e4"'  # quotes, so that it looks different inside JSON
@@ -128,7 +128,7 @@ def test_the_key_is_hidden_however_json_spells_it(
 
 
 def test_a_response_of_nothing_but_escapes_is_searched_in_no_time() -> None:
-    provider = RemoteProvider(endpoint("vllm/m@http://127.0.0.1:9/v1", environment={"VLLM_API_KEY": KEY}))
+    transport = Transport(endpoint("vllm/m@http://127.0.0.1:9/v1", environment={"VLLM_API_KEY": KEY}))
     begun = time.monotonic()
-    provider._redact("\\" * 3_000_000 + "u")
+    transport.redact("\\" * 3_000_000 + "u")
     assert time.monotonic() - begun < 10

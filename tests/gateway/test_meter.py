@@ -56,7 +56,10 @@ def test_every_shipped_price_has_a_date_and_a_source() -> None:
     for model, price in prices.items():
         assert re.fullmatch(r"202\d-\d\d-\d\d", price.checked), model
         assert price.source.startswith("https://"), model
-        assert 0 < price.input < price.output, model
+        if model.startswith("images/"):
+            assert 0 < price.image < 1, model
+        else:
+            assert 0 < price.input < price.output, model
 
 
 def test_a_dated_snapshot_costs_what_its_model_costs_and_no_other_does() -> None:
@@ -194,3 +197,24 @@ def test_tokens_are_estimated_from_text_and_images() -> None:
 def test_a_budget_that_makes_no_sense_is_refused(budget: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="at least 0"):
         Budget(**budget)  # type: ignore[arg-type]
+
+
+def test_images_are_counted_and_priced_by_the_piece(tmp_path: Path) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n  openai/painter: {image: 0.04}\n")
+
+    async def run() -> None:
+        meter = Meter(Budget(max_cost=0.1), PriceTable().with_file(file))
+        spend = meter.account(Billed("painter"))
+        made = await meter.reserve(spend, 10, 0, images=1)
+        lost = await meter.reserve(spend, 10, 0, images=1)
+        assert not isinstance(made, CallFailure)
+        assert not isinstance(lost, CallFailure)
+        meter.paid(made, answer(), images=1)
+        meter.failed(lost, sent=True, charged=True)
+        assert (spend.images, spend.cost) == (1, pytest.approx(0.04))
+        assert spend.cost_uncertain == pytest.approx(0.04)
+        assert spend.to_json()["images"] == 1
+        assert isinstance(await meter.reserve(spend, 10, 0, images=1), CallFailure)
+
+    asyncio.run(run())

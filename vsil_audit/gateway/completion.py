@@ -83,7 +83,7 @@ def read_answer(reply: Reply, provider: str, *, cached: bool = False, seconds: f
     response = _object(reply.body)
     error, choice = _error_or_choice(response)
     if error is not None:
-        return read_answer(_error_in_success(error, reply), provider, cached=cached, seconds=seconds)
+        return read_answer(error_in_success(error, reply), provider, cached=cached, seconds=seconds)
     message = choice.get("message")
     if not isinstance(message, dict):
         raise _malformed("its first choice has no message")
@@ -131,7 +131,7 @@ def _error_or_choice(response: dict[str, Any]) -> tuple[object, dict[str, Any]]:
     raise _malformed("it has no choices")
 
 
-def _error_in_success(error: object, reply: Reply) -> Reply:
+def error_in_success(error: object, reply: Reply) -> Reply:
     """Some routers answer 200 with an error object inside; its `code` then is what the status should have been. A
     prompt that was blocked is an answer; everything else is raised."""
     code = error.get("code") if isinstance(error, dict) else None

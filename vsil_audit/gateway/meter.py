@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from vsil_audit.errors import ConfigurationError, ExitCode, VsilAuditError
 from vsil_audit.gateway.answers import Answer, CallFailure, FailureKind
 from vsil_audit.gateway.messages import Request
 from vsil_audit.gateway.prices import FREE, Price, PriceTable, shipped_prices
-from vsil_audit.gateway.provider import Provider
 
 CHARACTERS_PER_TOKEN = 4.0
 TOKENS_PER_MESSAGE = 4
@@ -58,12 +57,13 @@ def estimate_input_tokens(request: Request) -> int:
 
 @dataclass(slots=True)
 class Spend:
-    """What one model was asked. Plain numbers, ready for `run.json` by `to_json`.
+    """What one model, or maker of images, was asked. Plain numbers, ready for `run.json` by `to_json`.
 
     `calls`: answers that were paid for; `cached`: answers that came from the cache; `shared`: answers shared with an
     equal request in flight; `attempts`: requests sent. `input_tokens`, `output_tokens`: as the provider counted them,
     over the calls but `calls_without_usage`. `cost`: US dollars of those; `cost_uncertain`: at most so much more, for
-    calls without usage and for attempts that failed but may have been charged. `failures`, `retries`: by kind;
+    calls without usage and for attempts that failed but may have been charged. `images`, `uncertain_images`: as the
+    tokens, of makers of images. `failures`, `retries`: by kind;
     `finishes`: answers paid for, by why they ended.
     """
 
@@ -79,6 +79,8 @@ class Spend:
     calls_without_usage: int = 0
     uncertain_input_tokens: int = 0
     uncertain_output_tokens: int = 0
+    images: int = 0
+    uncertain_images: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
     finishes: Counter[str] = field(default_factory=Counter)
@@ -88,13 +90,13 @@ class Spend:
         """US dollars; None when the price is not known (and anything was asked at all)."""
         if self.price is None:
             return None if self.attempts else 0.0
-        return self.price.cost(self.input_tokens, self.output_tokens)
+        return self.price.cost(self.input_tokens, self.output_tokens, self.images)
 
     @property
     def cost_uncertain(self) -> float | None:
         if self.price is None:
             return None if self.attempts else 0.0
-        return self.price.cost(self.uncertain_input_tokens, self.uncertain_output_tokens)
+        return self.price.cost(self.uncertain_input_tokens, self.uncertain_output_tokens, self.uncertain_images)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -107,6 +109,7 @@ class Spend:
             "attempts": self.attempts,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
+            "images": self.images,
             "calls_without_usage": self.calls_without_usage,
             "cost": self.cost,
             "cost_uncertain": self.cost_uncertain,
@@ -127,6 +130,18 @@ class Reservation:
     input_tokens: int
     output_tokens: int
     cost: float
+    images: int = 0
+
+
+class Billed(Protocol):
+    """Something that an account is kept for: its name is `name/model`; `billed`: whether its calls may cost money."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def billed(self) -> bool: ...
 
 
 class Meter:
@@ -146,7 +161,7 @@ class Meter:
         self._uncertain_calls = 0
         self._waiting: list[asyncio.Future[None]] = []
 
-    def account(self, provider: Provider) -> Spend:
+    def account(self, provider: Billed) -> Spend:
         """The account of a model. Raises ConfigurationError for a budget in dollars and a model of unknown price."""
         key = (provider.name, provider.model)
         if key not in self._spends:
@@ -173,16 +188,18 @@ class Meter:
         """US dollars spent for certain or possibly, before and since, over the models whose price is known."""
         return self._before.cost + sum((s.cost or 0.0) + (s.cost_uncertain or 0.0) for s in self._spends.values())
 
-    async def reserve(self, spend: Spend, input_tokens: int, output_tokens: int) -> Reservation | CallFailure:
+    async def reserve(
+        self, spend: Spend, input_tokens: int, output_tokens: int, images: int = 0
+    ) -> Reservation | CallFailure:
         """Set aside what a call may cost at most, or say that the budget is used up. It waits while only what others in
         flight have set aside is in the way."""
-        cost = spend.price.cost(input_tokens, output_tokens) if spend.price else 0.0
+        cost = spend.price.cost(input_tokens, output_tokens, images) if spend.price else 0.0
         while self.stopped is None:
             if self._fits(cost, others=True):
                 self._reserved_calls += 1
                 self._reserved_cost += cost
                 spend.attempts += 1
-                return Reservation(spend, input_tokens, output_tokens, cost)
+                return Reservation(spend, input_tokens, output_tokens, cost, images)
             if not self._fits(cost, others=False):
                 self._stop()
                 break
@@ -191,8 +208,8 @@ class Meter:
             await waiter
         return CallFailure(FailureKind.BUDGET, self.stopped or "")
 
-    def paid(self, reservation: Reservation, answer: Answer) -> None:
-        """The call brought an answer."""
+    def paid(self, reservation: Reservation, answer: Answer, images: int = 0) -> None:
+        """The call brought an answer, and so many images."""
         spend, usage = reservation.spend, answer.usage
         spend.calls += 1
         spend.finishes[answer.finish.value] += 1
@@ -203,6 +220,8 @@ class Meter:
         else:
             spend.input_tokens += usage.input_tokens
             spend.output_tokens += usage.output_tokens
+        spend.images += images
+        spend.uncertain_images += reservation.images - images
         self._release(reservation)
 
     def failed(self, reservation: Reservation, *, sent: bool, charged: bool) -> None:
@@ -212,6 +231,7 @@ class Meter:
             self._uncertain_calls += 1
             reservation.spend.uncertain_input_tokens += reservation.input_tokens
             reservation.spend.uncertain_output_tokens += reservation.output_tokens
+            reservation.spend.uncertain_images += reservation.images
         self._release(reservation)
 
     def check(self) -> None:

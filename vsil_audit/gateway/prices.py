@@ -13,21 +13,26 @@ from typing import Any
 from vsil_audit.errors import ConfigurationError
 
 _DATED = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
-_WHAT_TO_WRITE = "Write `models:` and under it lines such as `openai/gpt-4o-mini: {input: 0.15, output: 0.60}`."
+_WHAT_TO_WRITE = (
+    "Write `models:` and under it lines such as `openai/gpt-4o-mini: {input: 0.15, output: 0.60}`, or "
+    "`images/openai/dall-e-3: {image: 0.04}`."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for one million tokens in and out. `checked`: the ISO day of looking it up; `source`: where."""
+    """US dollars for one million tokens in and out, and for one `image` made. `checked`: the ISO day of looking it up;
+    `source`: where."""
 
     input: float
     output: float
     checked: str = ""
     source: str = ""
+    image: float = 0.0
 
-    def cost(self, input_tokens: float, output_tokens: float) -> float:
+    def cost(self, input_tokens: float, output_tokens: float, images: int = 0) -> float:
         """US dollars."""
-        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6 + images * self.image
 
 
 FREE = Price(0.0, 0.0, source="not billed by the token")
@@ -80,19 +85,21 @@ def _parse(text: str, name: str) -> dict[str, Price]:
 def _price(entry: Any, model: str, name: str, pages: Mapping[str, str]) -> Price:
     if not isinstance(entry, dict):
         raise ConfigurationError(f"{name}: {model} has no price.", _WHAT_TO_WRITE)
-    source = str(entry.get("source") or pages.get(model.partition("/")[0]) or name)
+    source = str(entry.get("source") or pages.get(model.rpartition("/")[0]) or name)
     quoted = f" (quoted at {entry['quoted']})" if entry.get("quoted") else ""
+    makes_images = "image" in entry  # such a model may cost nothing for tokens
     return Price(
-        _dollars(entry.get("input"), model, name),
-        _dollars(entry.get("output"), model, name),
+        _dollars(entry.get("input", 0 if makes_images else None), model, name),
+        _dollars(entry.get("output", 0 if makes_images else None), model, name),
         str(entry.get("checked") or ""),
         source + quoted,
+        _dollars(entry.get("image", 0), model, name),
     )
 
 
 def _dollars(value: Any, model: str, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
         raise ConfigurationError(
-            f"{name}: {model}: {value!r} is no price in dollars for a million tokens.", _WHAT_TO_WRITE
+            f"{name}: {model}: {value!r} is no price in dollars for a million tokens, or for an image.", _WHAT_TO_WRITE
         )
     return float(value)
