@@ -30,12 +30,21 @@ def benign_control(image_side: int = MAX_SIDE) -> Sequence[Subject]:
 
     `image_side`: as of the images under audit. A subject with an image has another one's image as `swapped`.
     """
-    rows = list(csv.DictReader(io.StringIO(files(__name__).joinpath("texts.csv").read_text(encoding="utf-8"))))
+    rows = _rows()
     drawn = {row["id"]: draw(row["image"]) for row in rows if row["image"]}
     parts = {name: ImagePart.of_bytes(data, f"{name}.png", image_side) for name, data in drawn.items()}
     names = list(parts)
     other = {name: parts[names[(place + len(names) // 2) % len(names)]] for place, name in enumerate(names)}
     return tuple(_subject(row, parts.get(row["id"]), other.get(row["id"]), drawn.get(row["id"])) for row in rows)
+
+
+def control_texts() -> tuple[str, ...]:
+    """The control's everyday and pointing texts, in its order: those that nothing in them could alarm."""
+    return tuple(row["text"] for row in _rows() if row["kind"] != "alarming")
+
+
+def _rows() -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(files(__name__).joinpath("texts.csv").read_text(encoding="utf-8"))))
 
 
 def _subject(row: dict[str, str], image: ImagePart | None, swapped: ImagePart | None, data: bytes | None) -> Subject:

@@ -1,7 +1,7 @@
 """VLSBench: `data.json` beside `imgs/`, or beside `imgs.tar` as the hub has it; also as Parquet.
 
 Hu et al., "VLSBench: Unveiling Visual Leakage in Multimodal Safety", ACL 2025. Several queries may share an image;
-`source` says where the image came from.
+`source` says where the image came from. Sets that vsil-audit builds have this layout too, with `label` and `twin_of`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class VLSBenchLayout:
             subcategory="sub_category",
             description="image_description",
             source="source",
+            label="label" if "label" in columns else None,
+            twin_of="twin_of" if "twin_of" in columns else None,
         )
         folders = dict.fromkeys((folder, ""))
         part = BenchmarkPart(table=open_table(tables[0], root), mapping=mapping, folders=tuple(folders))
