@@ -147,3 +147,66 @@ def _tokenizer(learnt_from: Sequence[str] = ()) -> Any:
         eos_token="</s>",
         extra_special_tokens={"image_token": "<image>", "turn_token": "<|turn|>"},
     )
+
+
+def save_tiny_diffusion(folder: Path, *, seed: int = 0) -> Path:
+    """A Stable Diffusion 3 of two layers, with its three text encoders: images of 16 x 16 pixels and upwards."""
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        FlowMatchEulerDiscreteScheduler,
+        SD3Transformer2DModel,
+        StableDiffusion3Pipeline,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
+
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer()
+    tokenizer.model_max_length = 77
+    clip = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        projection_dim=16,
+        bos_token_id=SPECIAL.index("<s>"),
+        eos_token_id=SPECIAL.index("</s>"),
+        pad_token_id=SPECIAL.index("<pad>"),
+    )
+    t5 = T5Config(vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=16, num_layers=2, num_heads=2)
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        caption_projection_dim=16,
+        pooled_projection_dim=32,
+        out_channels=4,
+        pos_embed_max_size=96,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8,),
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=2,
+        shift_factor=0.06,
+        scaling_factor=1.5,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae,
+        text_encoder=CLIPTextModelWithProjection(clip),
+        tokenizer=tokenizer,
+        text_encoder_2=CLIPTextModelWithProjection(clip),
+        tokenizer_2=tokenizer,
+        text_encoder_3=T5EncoderModel(t5),
+        tokenizer_3=tokenizer,
+    ).save_pretrained(folder)
+    return folder

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from vsil_audit.gateway.meter import Meter
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """`prompt`: what is to be seen. `seed` decides every random choice; pixels of the result: `width` x `height`."""
+    """`prompt`: what is to be seen. `seed` decides every random choice, where the maker lets it; pixels of the result:
+    `width` x `height`, or what is nearest to it where the maker knows a few sizes only."""
 
     prompt: str
     seed: int
@@ -27,8 +30,9 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailure:
-    """No image. `kind` is a stable word (`blocked`, `rate_limit`, `transient`, `permanent`, `out_of_memory` …).
-    `resumable`: it was never really tried (budget, dead endpoint): the next run tries again."""
+    """No image. `kind` is a stable word: `blocked` (the maker will not draw that), `empty_prompt`, `too_long`,
+    `no_glyph`, `out_of_memory`, or the value of a gateway's FailureKind. `resumable`: it was never really tried
+    (`budget`, `no_provider`, `cancelled`): the next run tries again."""
 
     kind: str
     detail: str
@@ -46,4 +50,15 @@ class ImageGenerator(Protocol):
         """Raises nothing but defects."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Begin no image any more (those that wait end as `cancelled`), and wait for what is paid for."""
+        ...
+
+
+@runtime_checkable
+class Charged(Protocol):
+    """A generator whose images are counted, and paid for, in a meter that is made after it."""
+
+    def charge_to(self, meter: Meter) -> None:
+        """From now on. Raises ConfigurationError for a budget in dollars where an image's price is not known."""
+        ...

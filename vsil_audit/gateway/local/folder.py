@@ -48,14 +48,15 @@ def find_model(name: str) -> ModelFolder:
         raise MissingDependencyError(
             f"hf/{name} runs in this process, which needs {' and '.join(missing)}.", "pip install 'vsil-audit[local]'"
         )
-    folder = _folder(name)
+    folder = folder_named(name)
     try:
         return _cached(name) if folder is None else _own(folder, name)
     except OSError as error:
         raise ConfigurationError(f"hf/{name} cannot be read: {error}", "Check its path and permissions.") from error
 
 
-def _folder(name: str) -> Path | None:
+def folder_named(name: str) -> Path | None:
+    """The folder with that path, if there is one."""
     try:
         folder = Path(name).expanduser()
         return folder.resolve() if name and folder.is_dir() else None
@@ -72,7 +73,7 @@ def _own(folder: Path, name: str) -> ModelFolder:
 def _cached(name: str) -> ModelFolder:
     """A snapshot in the hub's cache. Weights that transformers itself fetched earlier count, whole snapshot or not."""
     repository, at, revision = name.partition("@")
-    config = _cached_config(repository, revision) if bool(at) == bool(revision.strip()) else None
+    config = cached_file(repository, revision, "config.json") if bool(at) == bool(revision.strip()) else None
     if config is None:
         raise ConfigurationError(
             f"hf/{name}: there is no such folder, and it is not the name of a model.",
@@ -81,27 +82,28 @@ def _cached(name: str) -> ModelFolder:
     if not config:
         raise ConfigurationError(
             f"The model {name} is not on this machine, neither as a folder nor in the Hugging Face cache.",
-            f"Fetch it with `{_fetch(repository, revision)}`; nothing is downloaded on its own.",
+            f"Fetch it with `{download_command(repository, revision)}`; nothing is downloaded on its own.",
         )
     snapshot = Path(config).parent
-    _check(snapshot, name, _fetch(repository, revision))
+    _check(snapshot, name, download_command(repository, revision))
     return ModelFolder(snapshot, repository, snapshot.name)
 
 
-def _cached_config(repository: str, revision: str) -> str | None:
-    """The path of its config.json; empty where it is not in the cache, None where no model can have that name."""
+def cached_file(repository: str, revision: str, file: str) -> str | None:
+    """The path of a file of it; empty where it is not in the cache, None where no model can have that name."""
     from huggingface_hub import try_to_load_from_cache
 
     if not _HUB_NAME.match(repository):
         return None
     try:
-        found = try_to_load_from_cache(repository, "config.json", revision=revision or None)
+        found = try_to_load_from_cache(repository, file, revision=revision or None)
     except ValueError:  # the hub's own rules of names
         return None
     return found if isinstance(found, str) else ""
 
 
-def _fetch(repository: str, revision: str) -> str:
+def download_command(repository: str, revision: str) -> str:
+    """What a user types to have it on this machine."""
     return f"hf download {repository}" + (f" --revision {revision}" if revision else "")
 
 
@@ -154,11 +156,12 @@ def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
-            digest.update(f"{path.name}\0{_content(path)}\n".encode())
+            digest.update(f"{path.name}\0{content_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
-def _content(path: Path) -> str:
+def content_digest(path: Path) -> str:
+    """sha256 hex that stands for a file's content; see `_fingerprint`. Raises OSError."""
     status = path.stat()
     if status.st_size <= _SMALL:
         return hashlib.sha256(path.read_bytes()).hexdigest()

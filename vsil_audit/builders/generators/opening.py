@@ -1,0 +1,77 @@
+"""From what follows `--image-generator` to a generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from vsil_audit.builders.generators.base import ImageGenerator
+from vsil_audit.builders.generators.diffusers import DEFAULT, Diffusers, Drawing
+from vsil_audit.builders.generators.endpoint import EndpointImages
+from vsil_audit.builders.generators.typographic import Typographic
+from vsil_audit.errors import ConfigurationError
+from vsil_audit.gateway.endpoints import Endpoint, endpoint, provider_names
+from vsil_audit.gateway.retry import RetryPolicy
+from vsil_audit.gateway.settings import GatewaySettings
+
+KINDS = ("typographic", "diffusers", "images")
+HOW = "typographic, diffusers/ORG/NAME, diffusers/FOLDER, images/openai/MODEL or images/NAME@http://HOST:PORT/v1"
+_OWN_SERVER = "vllm"  # the gateway's word for any server that is named by its address
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorOptions:
+    """`font`: for words that are drawn. `drawing`: of pipelines in this process. `gateway`: limits, patience, prices
+    and budget of endpoints."""
+
+    font: Path | None = None
+    drawing: Drawing = field(default_factory=Drawing)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+
+
+def open_generator(text: str, options: GeneratorOptions | None = None) -> ImageGenerator:
+    """What `text` names: `typographic`; `diffusers` (Stable Diffusion 3.5 Large), `diffusers/ORG/NAME` or
+    `diffusers/FOLDER`; `images/PROVIDER/MODEL` or `images/NAME@URL` for an OpenAI-compatible images endpoint.
+
+    Nothing is sent, fetched or loaded yet. Raises ConfigurationError for a text that names nothing, a missing key, a
+    pipeline that is not here, or a budget in dollars where an image's price is not known; MissingDependencyError where
+    pipelines cannot run.
+    """
+    chosen = options or GeneratorOptions()
+    kind, _, rest = text.strip().partition("/")
+    if kind == "typographic" and not rest:
+        return Typographic(chosen.font)
+    if kind == "diffusers":
+        return Diffusers(rest or DEFAULT, chosen.drawing)
+    if kind == "images" and rest:
+        return _endpoint_images(rest, chosen.gateway)
+    close = get_close_matches(kind, KINDS, 1) if kind not in KINDS else []
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise ConfigurationError(f"{text!r} is no image generator.{hint}", f"Write {HOW}.")
+
+
+def _endpoint_images(name: str, settings: GatewaySettings) -> EndpointImages:
+    own_retry = settings.retry != RetryPolicy()
+    return EndpointImages(
+        _endpoint(name, settings.base_url),
+        meter=settings.meter(),
+        limits=settings.limits,
+        retry=settings.retry if own_retry else None,
+        patience=settings.patience,
+    )
+
+
+def _endpoint(name: str, base_url: str | None) -> Endpoint:
+    first, _, _ = name.partition("/")
+    bare = name.removeprefix(f"{_OWN_SERVER}/")
+    if "@http://" in bare or "@https://" in bare:
+        return endpoint(f"{_OWN_SERVER}/{bare}")
+    if first in provider_names() and first != _OWN_SERVER:
+        return endpoint(name, base_url)
+    if base_url is None:
+        raise ConfigurationError(
+            f"images/{name} does not say where the server is.",
+            f"Write images/{bare}@http://HOST:PORT/v1, or images/openai/MODEL.",
+        )
+    return endpoint(f"{_OWN_SERVER}/{bare}", base_url)
