@@ -84,7 +84,7 @@ def question(
     return Question(Request(messages, parameters, sample), typical)
 
 
-def step(kind: str, by: str, template: str, call: str, round_number: int = 0, **details: Json) -> Step:
+def step(kind: str, by: str, template: str, call: str, details: Mapping[str, Json], round_number: int = 0) -> Step:
     """What a model did to a draft, with the template that it was asked by."""
     return Step(kind, by, round_number, f"{template} {prompt(template).sha256}", call, details)
 

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vsil_audit.audit import Audit, dataset_name, load
-from vsil_audit.builders.emission import emit
+from vsil_audit.audit import dataset_name, load
+from vsil_audit.builders.finishing import BEFORE, Built, Finish, finished, now
 from vsil_audit.builders.folder import PROVENANCE, BuildFolder, BuildManifest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.offline.conversion import OfflineConversion
-from vsil_audit.builders.summarise import summarise
-from vsil_audit.builders.summary import BuildSummary
 from vsil_audit.detectors.base import Need
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
 from vsil_audit.runs.execute import execute
-from vsil_audit.runs.folder import write_atomically
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
 from vsil_audit.sources.base import SourceOptions
-
-_BEFORE, _AFTER = "scan-before", "scan-after"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +29,6 @@ class ConvertOptions:
 
     scan: ScanOptions = field(default_factory=ScanOptions)
     font: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A finished build: the set in `path`, its records, and both scans."""
-
-    folder: BuildFolder
-    summary: BuildSummary
-    before: Audit | None
-    after: Audit
-
-    @property
-    def path(self) -> Path:
-        return self.folder.path
 
 
 def convert_offline(
@@ -71,9 +51,12 @@ def convert_offline(
     source = load(path, options=source_options)
     folder = BuildFolder(Path(out))
     own = folder.path / PROVENANCE
-    plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / _BEFORE))
+    plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / BEFORE))
     drawer = Typographic(chosen.font)
     manifest = folder.begin(_manifest(plan, drawer, command))
+    if (built := finished(folder)) is not None:
+        listener.remark(f"This conversion was complete already; nothing was done again. Folder: {folder.path}")
+        return built
     run = execute(plan, listener, command)
     with (
         FeatureStore(chosen.scan.cache / "features.sqlite" if chosen.scan.cache else None) as store,
@@ -81,19 +64,7 @@ def convert_offline(
     ):
         conversion = OfflineConversion(plan, run, folder, pipeline, drawer)
         conversion.run(listener)
-    emit(folder)
-    after = _scan_again(folder, plan, chosen.scan, listener, command)
-    summary = summarise(
-        folder.records(),
-        command="convert",
-        name=plan.name,
-        before=run.summary(),
-        after=after.summary,
-        looked_by=conversion.looked_by,
-    )
-    write_atomically(own / "summary.json", summary.model_dump_json(indent=2).encode())
-    folder.write_manifest(manifest.model_copy(update={"state": "complete", "finished": _now()}))
-    return Built(folder, summary, Audit(run), after)
+    return Finish(folder, manifest, plan, run, conversion.looked_by, listener, command).built()
 
 
 def _manifest(plan: ScanPlan, drawer: Typographic, command: str) -> BuildManifest:
@@ -111,27 +82,7 @@ def _manifest(plan: ScanPlan, drawer: Typographic, command: str) -> BuildManifes
         name=plan.name,
         tool_version=version("vsil-audit"),
         command_line=command,
-        started=_now(),
+        started=now(),
         fingerprint=plan.fingerprint.content,
         settings=dict(settings),
     )
-
-
-def _scan_again(folder: BuildFolder, plan: ScanPlan, options: ScanOptions, progress: Progress, command: str) -> Audit:
-    """The finished set through the detectors that looked before."""
-    source = load(folder.path, options=SourceOptions(layout="vlsbench"))
-    names = tuple(detector.spec.name for detector in plan.detectors)
-    again = replace(
-        options,
-        output=folder.path / PROVENANCE / _AFTER,
-        detectors=names,
-        skip=(),
-        limit=None,
-        sample=None,
-        overwrite=True,
-    )
-    return Audit(execute(plan_scan(source, f"{plan.name}, converted", again), progress, command))
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

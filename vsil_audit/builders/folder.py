@@ -16,8 +16,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vsil_audit.builders.draft import BuiltImage
 from vsil_audit.builders.record import Record
 from vsil_audit.errors import ConfigurationError, RunFolderError
+from vsil_audit.features.facts import ImageError
+from vsil_audit.gateway.messages import ImagePart
+from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.folder import write_atomically
 
 PROVENANCE = "provenance"
@@ -26,7 +30,7 @@ _EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP":
 
 class BuildManifest(BaseModel):
     """`settings`: all that decides what comes out; a folder that holds others is another build. `spend`: calls, tokens
-    and dollars by model, of all sessions."""
+    and dollars by model, of all sessions; what the scans asked stands in their own folders."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +43,7 @@ class BuildManifest(BaseModel):
     state: Literal["building", "interrupted", "complete"] = "building"
     fingerprint: str = ""
     settings: dict[str, Any] = {}
-    spend: dict[str, Any] = {}
+    spend: list[SpendRow] = []
     acknowledged: bool = False
 
 
@@ -111,6 +115,10 @@ class BuildFolder:
     def _part(self, index: int) -> Path:
         return self._own / "records" / f"part-{index:05d}.jsonl"
 
+    def part_indices(self) -> list[int]:
+        """Of the batches that have their records, in order."""
+        return sorted(int(file.stem.removeprefix("part-")) for file in (self._own / "records").glob("part-*.jsonl"))
+
     # images, by content
 
     def keep_image(self, data: bytes, image_format: str) -> str:
@@ -120,6 +128,18 @@ class BuildFolder:
         if not file.is_file():
             write_atomically(file, data)
         return digest
+
+    def image_part(self, image: BuiltImage) -> ImagePart:
+        """The image as it is sent to a model: read from this folder, when it is sent."""
+        file = self.image_file(image.digest, image.format)
+
+        def read() -> bytes | ImageError:
+            try:
+                return file.read_bytes()
+            except OSError as error:
+                return ImageError("missing", f"the build folder's copy cannot be read: {error.strerror}")
+
+        return ImagePart(image.digest, read, name=image.digest[:12])
 
     def image_file(self, digest: str, image_format: str) -> Path:
         return self._own / "images" / f"{digest}.{_EXTENSIONS.get(image_format, 'img')}"

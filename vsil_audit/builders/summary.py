@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.metric import Metric, Model
 
 
@@ -43,4 +44,5 @@ class BuildSummary(Model):
     words_read_back: int = Field(0, description="drawn images in which OCR found every word")
     words_not_looked_for: int = Field(0, description="drawn images in which OCR could not look")
     looked_by: list[str] = Field([], description="detectors that decided what leaks")
+    spend: list[SpendRow] = Field([], description="what each model was asked, by the build and its scans")
     warnings: list[str] = Field([], description="what a reader must know before using the set")

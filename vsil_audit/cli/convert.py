@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsil_audit.cli.building_options import agree_to_build, building_options, nothing_online, online_options
 from vsil_audit.cli.reading_options import reading_options, source_options
 from vsil_audit.cli.run_options import run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
-from vsil_audit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from vsil_audit.builders.finishing import Built
+    from vsil_audit.runs.plan import ScanOptions
+    from vsil_audit.sources.base import SourceOptions
 
 
 @click.command("convert", cls=SectionedCommand)
@@ -24,37 +32,68 @@ from vsil_audit.errors import ConfigurationError
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TrueType or OpenType file for words that are drawn. [default: Pillow's own, Latin only]",
 )
+@building_options
 @reading_options
 @run_options
 @run_option("--quiet", "-q", is_flag=True, help="No progress.")
 def command(path: str, out: Path, *, offline: bool, font: Path | None, quiet: bool, **given: Any) -> int:
     """Make a leak-free set of the benchmark at PATH: texts that say what their image shows are rewritten.
 
-    With --offline the phrases that the content detectors find in a query are replaced ("the item shown in the image"),
-    and drawn into the image where it does not carry them. The set is scanned again, and what could not be fixed is
-    listed. Running the same command again continues an interrupted conversion.
+    With --editor a model rewrites the texts of pairs that leak. Each candidate must pass gates: its text is safe by
+    itself for every judge, does not say what the image shows, and is unsafe and coherent with the image. Images that
+    do not carry the harm are made anew, checked and refined. With --offline the phrases that the content detectors
+    find in a query are replaced ("the item shown in the image"), and drawn into the image where it does not carry them.
+
+    The set is scanned again, and what could not be fixed is listed. Running the same command again continues an
+    interrupted conversion; nothing is paid for twice.
 
     \b
     Examples:
       vsil-audit convert hades/ --view instruction --offline --out hades-leak-free
-      vsil-audit convert mmsafetybench/ --view question --offline --out mmsb-leak-free
+      vsil-audit convert figstep/ --editor openai/gpt-4o --judges openai/gpt-4o-mini,ollama/llama-guard3 --out new
     """
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from vsil_audit.builders.convert import ConvertOptions, convert_offline
     from vsil_audit.cli.progress import progress_on
     from vsil_audit.reporting.build_console import build_view
-    from vsil_audit.runs.plan import ScanOptions
 
-    if not offline:
-        raise ConfigurationError("converting with models is not built yet", "Give --offline to convert without any.")
     reading = source_options(given)
-    named = {name: value for name, value in given.items() if value is not None}
-    options = ConvertOptions(replace(ScanOptions(), allow_remote=reading.allow_remote, **named), font)
     line = shlex.join(["vsil-audit", *sys.argv[1:]])
+    convert = _offline(given, reading, font) if offline else _online(path, given, reading, font)
     with progress_on(Console(stderr=True), quiet=quiet) as progress:
-        built = convert_offline(path, out, source_options=reading, options=options, progress=progress, command=line)
+        built = convert(path, out, source_options=reading, progress=progress, command=line)
     Console().print(build_view(built.summary, built.path))
     return 0
+
+
+def _offline(given: dict[str, Any], reading: SourceOptions, font: Path | None) -> Callable[..., Built]:
+    from vsil_audit.builders.convert import ConvertOptions, convert_offline
+
+    nothing_online(given)
+    return partial(convert_offline, options=ConvertOptions(_scan_options(given, reading), font))
+
+
+def _online(path: str, given: dict[str, Any], reading: SourceOptions, font: Path | None) -> Callable[..., Built]:
+    """With consent, where it costs money."""
+    from vsil_audit.audit import load
+    from vsil_audit.builders.online.convert import convert
+    from vsil_audit.runs.reading import count_pairs
+
+    sure = given["yes"]
+    options = online_options(given, font, partial(_scan_options, given, reading))
+
+    def pairs() -> int:
+        most = options.scan.limit or options.scan.sample
+        found = count_pairs(load(path, options=reading))
+        return min(found, most) if most else found
+
+    if not sure:
+        agree_to_build("conversion", options, pairs)
+    return partial(convert, options=options)
+
+
+def _scan_options(given: dict[str, Any], reading: SourceOptions, **more: Any) -> ScanOptions:
+    from vsil_audit.runs.plan import ScanOptions
+
+    named = {name: value for name, value in given.items() if value is not None}
+    return replace(ScanOptions(), allow_remote=reading.allow_remote, **named, **more)

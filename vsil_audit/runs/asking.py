@@ -114,7 +114,7 @@ class _Asking:
     folder: RunFolder
     subjects: Subjects
     gateways: Mapping[str, Gateway]
-    account: SpendingAccount
+    account: SpendingAccount[Manifest]
     warnings: Sequence[str]  # of the answer cache; it may grow
     n_pairs: int = 0
     warned: int = 0

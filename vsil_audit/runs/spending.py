@@ -6,11 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 from vsil_audit.gateway.meter import Meter, Spend, Spent
 from vsil_audit.runs.asked_summary import SpendRow
-from vsil_audit.runs.folder import RunFolder
-from vsil_audit.runs.manifest import Manifest
+
+_Kept = TypeVar("_Kept", contravariant=True)
 
 _SUMS = ("calls", "cached", "attempts", "input_tokens", "output_tokens")
 _COSTS = ("cost", "cost_uncertain")
@@ -18,10 +19,28 @@ _COUNTS = ("failures", "retries")
 _KEEP_SECONDS = 1.0
 
 
-class SpendingAccount:
+class Spender(Protocol):
+    """What a manifest must have to keep a spend."""
+
+    @property
+    def spend(self) -> list[SpendRow]: ...
+
+    def model_copy(self: M, *, update: Mapping[str, Any] | None = None) -> M: ...
+
+
+M = TypeVar("M", bound=Spender)
+
+
+class Keeper(Protocol[_Kept]):
+    """A folder that writes manifests of that kind."""
+
+    def write_manifest(self, manifest: _Kept, /) -> None: ...
+
+
+class SpendingAccount(Generic[M]):
     """The spend of earlier sessions, and of this one as its meter counts it. Used from several threads."""
 
-    def __init__(self, folder: RunFolder, manifest: Manifest, meter: Meter) -> None:
+    def __init__(self, folder: Keeper[M], manifest: M, meter: Meter) -> None:
         self.manifest = manifest
         self._folder, self._meter = folder, meter
         self._before = {row.model: row for row in manifest.spend}
@@ -51,6 +70,14 @@ def spent(rows: Iterable[SpendRow]) -> Spent:
     """What earlier sessions spent, as a budget counts it: for certain or possibly, where the price is known."""
     listed = list(rows)
     return Spent(sum(r.calls for r in listed), sum((r.cost or 0.0) + (r.cost_uncertain or 0.0) for r in listed))
+
+
+def together(*parts: Iterable[SpendRow]) -> list[SpendRow]:
+    """One row for each model."""
+    rows: dict[str, SpendRow] = {}
+    for row in (row for part in parts for row in part):
+        rows[row.model] = _added(rows[row.model], row) if row.model in rows else row
+    return list(rows.values())
 
 
 def _row(spend: Spend) -> SpendRow:

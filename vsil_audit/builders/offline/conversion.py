@@ -5,36 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from vsil_audit.builders.content_lens import ContentLens, failures, scores, suspected
+from vsil_audit.builders.content_lens import ContentLens, suspected
 from vsil_audit.builders.draft import BuiltImage, Draft, Step
 from vsil_audit.builders.folder import BuildFolder
-from vsil_audit.builders.gates.base import GateResult, Vote
+from vsil_audit.builders.gates.base import GateResult
+from vsil_audit.builders.gates.overlap import LETTER, votes
 from vsil_audit.builders.generators.base import GenerationFailure, ImageRequest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.offline.rewriting import Rewriting, rewrite
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.seeds import seed_of
-from vsil_audit.features.facts import ImageError, ImageFacts
+from vsil_audit.builders.source_pairs import SourcePair, draft_of, source_pair
+from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.words import stem, words
-from vsil_audit.images import DecodedImage, decode, read_bytes
+from vsil_audit.images import DecodedImage, decode
 from vsil_audit.pair import Finding, ImageRef, Json, Pair
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.reading import raw_batches
-
-GATE = "A'"
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """A pair of the source, the facts and the bytes of its first image. `data` None: it has no image that opens."""
-
-    pair: Pair
-    facts: tuple[ImageFacts, ...]
-    data: bytes | None
-    trouble: str = ""
 
 
 class OfflineConversion:
@@ -64,17 +54,10 @@ class OfflineConversion:
                 self._out.write_records(raw.index, list(self._records(subjects)))
             progress.advance(len(raw.pairs))
 
-    def _subject(self, pair: Pair, facts: tuple[ImageFacts, ...]) -> _Subject:
-        if not pair.images:
-            return _Subject(pair, facts, None)
-        if facts[0].error is not None:
-            return _Subject(pair, facts, None, f"its image cannot be opened: {facts[0].error.detail}")
-        data = read_bytes(pair.images[0], self._plan.source.root, self._plan.limits)
-        if isinstance(data, ImageError):
-            return _Subject(pair, facts, None, f"its image cannot be read any more: {data.detail}")
-        return _Subject(pair, facts, data)
+    def _subject(self, pair: Pair, facts: tuple[ImageFacts, ...]) -> SourcePair:
+        return source_pair(pair, facts, self._plan.source.root, self._plan.limits)
 
-    def _records(self, subjects: Sequence[_Subject]) -> Iterator[Record]:
+    def _records(self, subjects: Sequence[SourcePair]) -> Iterator[Record]:
         before = self._lens.look([s.pair for s in subjects], [s.facts for s in subjects])
         leaking = [place for place, found in enumerate(before) if suspected(found)]
         chosen = [subjects[place] for place in leaking]
@@ -90,10 +73,10 @@ class OfflineConversion:
             elif subject.trouble:
                 yield self._out_of_reach(subject, subject.trouble)
             else:
-                gate = GateResult(GATE, passed=True, votes=tuple(_votes(found)))
+                gate = GateResult(LETTER, passed=True, votes=tuple(votes(found)))
                 yield Record(self._draft(subject), Fate.KEPT, (gate,), source_text=subject.pair.text)
 
-    def _settled(self, subjects: Sequence[_Subject], rewritings: Sequence[Rewriting]) -> list[Record]:
+    def _settled(self, subjects: Sequence[SourcePair], rewritings: Sequence[Rewriting]) -> list[Record]:
         """Images for those that need one, all drawn before the first is read back."""
         images = [self._image(subject, rewriting) for subject, rewriting in zip(subjects, rewritings, strict=True)]
         facts = [
@@ -107,7 +90,7 @@ class OfflineConversion:
         together = zip(subjects, rewritings, images, found, looks, strict=True)
         return [self._record(subject, r, made, f, look) for subject, r, made, f, look in together]
 
-    def _image(self, subject: _Subject, rewriting: Rewriting) -> _Drawn | str | None:
+    def _image(self, subject: SourcePair, rewriting: Rewriting) -> _Drawn | str | None:
         """What was drawn; None where the image stays as it is; or, in words, why there is no image."""
         if rewriting.reason:
             return None
@@ -130,7 +113,7 @@ class OfflineConversion:
 
     def _record(
         self,
-        subject: _Subject,
+        subject: SourcePair,
         rewriting: Rewriting,
         made: _Drawn | str | None,
         facts: ImageFacts | None,
@@ -147,13 +130,13 @@ class OfflineConversion:
         elif not draft.description:  # so that whoever scans the new set knows what its texts must not say
             removed = ", ".join(dict.fromkeys(one.removed for one in rewriting.replacements))
             draft = replace(draft, description=f"the words “{removed}”")
-        gate = GateResult(GATE, passed=not suspected(look), votes=tuple(_votes(look)))
+        gate = GateResult(LETTER, passed=not suspected(look), votes=tuple(votes(look)))
         if not gate.passed:
             by = ", ".join(f.detector for f in look if suspected([f]))
             return Record(draft, Fate.REJECTED, (gate,), reason=f"suspected again by {by}", source_text=pair.text)
         return Record(draft, Fate.BUILT, (gate,), source_text=pair.text)
 
-    def _with_drawn(self, draft: Draft, subject: _Subject, made: _Drawn, facts: ImageFacts) -> Draft:
+    def _with_drawn(self, draft: Draft, subject: SourcePair, made: _Drawn, facts: ImageFacts) -> Draft:
         shows = f"the words “{made.phrase}”"
         description = f"{draft.description.rstrip('.')}; below it {shows}" if draft.description else shows
         digest = self._out.keep_image(made.data, made.format)
@@ -169,26 +152,10 @@ class OfflineConversion:
         )
         return draft.after(step, image=image, description=description)
 
-    def _draft(self, subject: _Subject) -> Draft:
-        pair = subject.pair
-        image = None
-        if subject.data is not None:
-            facts = subject.facts[0]
-            digest = self._out.keep_image(subject.data, facts.format)
-            image = BuiltImage(digest, facts.format, "source", shows=pair.description or "")
-        return Draft(
-            id=pair.id,
-            text=pair.text,
-            image=image,
-            description=pair.description or pair.key_phrase or "",
-            category=pair.category,
-            subcategory=pair.subcategory,
-            label=pair.label or "unsafe",
-            twin_of=pair.twin_of,
-            source=pair,
-        )
+    def _draft(self, subject: SourcePair) -> Draft:
+        return draft_of(subject, self._out)
 
-    def _out_of_reach(self, subject: _Subject, reason: str) -> Record:
+    def _out_of_reach(self, subject: SourcePair, reason: str) -> Record:
         return Record(self._draft(subject), Fate.UNFIXED, reason=reason, source_text=subject.pair.text)
 
 
@@ -205,13 +172,6 @@ def _rewritten(rewriting: Rewriting) -> Step:
         {"removed": r.removed, "reference": r.reference, "slot": r.slot.value} for r in rewriting.replacements
     ]
     return Step("replace_phrases", "deictic rules", rewriting.rounds, details={"replacements": told})
-
-
-def _votes(findings: Sequence[Finding]) -> Iterator[Vote]:
-    for finding in findings:
-        said = ", ".join(failures([finding]))
-        verdict = "failed" if said else "reject" if suspected([finding]) else "pass"
-        yield Vote(finding.detector, verdict, said, details={"score": scores([finding])[finding.detector]})
 
 
 def _reads(facts: ImageFacts, phrase: str) -> bool | None:

@@ -1,0 +1,226 @@
+"""The end of every build: the set is emitted, scanned, rid of what the detectors still suspect, and summed up."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from vsil_audit.audit import Audit, load
+from vsil_audit.builders.emission import emit
+from vsil_audit.builders.folder import PROVENANCE, BuildFolder, BuildManifest
+from vsil_audit.builders.gates.base import GateResult, Vote
+from vsil_audit.builders.gates.hygiene import LETTER as HYGIENE
+from vsil_audit.builders.gates.overlap import LETTER as OVERLAP
+from vsil_audit.builders.gates.panel import REJECT
+from vsil_audit.builders.record import Fate, Record
+from vsil_audit.builders.summarise import summarise
+from vsil_audit.builders.summary import BuildSummary
+from vsil_audit.detectors import registry
+from vsil_audit.detectors.base import Lens, Unit
+from vsil_audit.errors import RunFolderError
+from vsil_audit.features.words import words
+from vsil_audit.pair import Verdict
+from vsil_audit.runs.execute import execute
+from vsil_audit.runs.folder import RunFolder, write_atomically
+from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_scan
+from vsil_audit.runs.progress import Progress
+from vsil_audit.runs.spending import spent, together
+from vsil_audit.sources.base import SourceOptions
+
+BEFORE, AFTER, CHECK = "scan-before", "scan-after", "scan-check"
+LEFT_OUT = "left-out.jsonl"
+"""Beside the records: every pair that is not in the set, with the gate that stopped it, and why."""
+
+MOST_WITHDRAWALS = 3
+_DONE = {"convert": "converted", "build": "built"}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished build: the set in `path`, its records, and both scans. `after` None: no pair is in the set."""
+
+    folder: BuildFolder
+    summary: BuildSummary
+    before: Audit | None
+    after: Audit | None
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """`plan`: the scan before, whose detectors look again; `before`: what it found. `warnings`: for the summary."""
+
+    folder: BuildFolder
+    manifest: BuildManifest
+    plan: ScanPlan
+    before: RunFolder
+    looked_by: Sequence[str]
+    progress: Progress
+    command_line: str = ""
+    warnings: Sequence[str] = ()
+
+    def built(self) -> Built:
+        """Records of all pairs must be there. Raises what a scan raises; the same call then goes on."""
+        warnings = [*self.warnings, *self._settle()]
+        after = self._last_scan()
+        summary = summarise(
+            self.folder.records(),
+            command=self.manifest.command,
+            name=self.manifest.name,
+            before=self.before.summary(),
+            after=None if after is None else after.summary,
+            looked_by=self.looked_by,
+        )
+        scans = (self.before.manifest().spend, [] if after is None else after.folder.manifest().spend)
+        spend = together(self.manifest.spend, *scans)
+        summary = summary.model_copy(update={"warnings": [*summary.warnings, *warnings], "spend": spend})
+        own = self.folder.path / PROVENANCE
+        write_atomically(own / LEFT_OUT, _left_out(self.folder).encode("utf-8", "surrogatepass"))
+        write_atomically(own / "summary.json", summary.model_dump_json(indent=2).encode())
+        done = {"state": "complete", "finished": now()}
+        self.folder.write_manifest(self.manifest.model_copy(update=done))
+        return Built(self.folder, summary, Audit(self.before), after)
+
+    @property
+    def _asks(self) -> bool:
+        return bool(self.plan.chat_detectors)
+
+    def _settle(self) -> list[str]:
+        """Emit, scan and withdraw until the detectors suspect nothing that is in the set; what to warn of."""
+        withdraw_repeats(self.folder)
+        for _ in range(MOST_WITHDRAWALS):
+            if not emit(self.folder):
+                return ["No pair is in the set."]
+            if not (found := suspected_in(self._scan(CHECK if self._asks else AFTER, asking=False))):
+                return []
+            withdraw(self.folder, found)
+        if not emit(self.folder):
+            return ["No pair is in the set."]
+        left = suspected_in(self._scan(CHECK if self._asks else AFTER, asking=False))
+        return [f"After {MOST_WITHDRAWALS} rounds the detectors still suspect {len(left)} pairs."] if left else []
+
+    def _last_scan(self) -> Audit | None:
+        if not any(record.fate.emitted for record in self.folder.records()):
+            return None
+        return self._scan(AFTER, asking=True) if self._asks else Audit.open(self.folder.path / PROVENANCE / AFTER)
+
+    def _scan(self, name: str, *, asking: bool) -> Audit:
+        """The finished set through the detectors that looked before; those that ask models only in the last scan, whose
+        run goes on where it stopped."""
+        offline = [detector.spec.name for detector in self.plan.detectors]
+        chat = [detector.spec.name for detector in self.plan.chat_detectors if asking]
+        options = self.plan.options
+        elsewhere = spent(self.manifest.spend) + spent(self.before.manifest().spend)
+        again: ScanOptions = replace(
+            options,
+            output=self.folder.path / PROVENANCE / name,
+            detectors=(*offline, *chat),
+            skip=(),
+            limit=None,
+            sample=None,
+            overwrite=not asking,
+            gateway=replace(options.gateway, spent=options.gateway.spent + elsewhere),
+        )
+        source = load(self.folder.path, options=SourceOptions(layout="vlsbench"))
+        plan = plan_scan(source, f"{self.plan.name}, {_DONE[self.manifest.command]}", again)
+        try:
+            return Audit(execute(plan, self.progress, self.command_line))
+        except RunFolderError:
+            if again.overwrite:
+                raise
+        # the set has changed since that run began: what it asked is in the cache, and what it cost is still known
+        return Audit(execute(replace(plan, options=replace(again, overwrite=True)), self.progress, self.command_line))
+
+
+def is_content_detector(name: str) -> bool:
+    """Whether its findings about pairs are of content overlap."""
+    spec = registry.load(name).spec
+    return spec.lens is Lens.CONTENT and spec.unit is Unit.PAIR
+
+
+def suspected_in(audit: Audit) -> dict[str, list[str]]:
+    """By pair's id, the content detectors that suspect it."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in audit.folder.detectors():
+        if not is_content_detector(name):
+            continue
+        for finding in audit.folder.findings(name):
+            if finding.pair_id is not None and finding.verdict is Verdict.SUSPECTED:
+                found[finding.pair_id].append(name)
+    return dict(found)
+
+
+def withdraw(folder: BuildFolder, found: Mapping[str, Sequence[str]]) -> None:
+    """Take the pairs of these ids out of the set: suspected in it by these detectors."""
+
+    def result(record: Record) -> GateResult | None:
+        by = found.get(record.draft.id)
+        if by is None:
+            return None
+        votes = tuple(Vote(name, REJECT) for name in by)
+        return GateResult(OVERLAP, passed=False, reason=f"suspected in the finished set: {', '.join(by)}", votes=votes)
+
+    _reject(folder, result)
+
+
+def withdraw_repeats(folder: BuildFolder) -> None:
+    """Of pairs that were built and have equal texts and images, only the first stays in the set. Pairs that were passed
+    on as they were stay, as the source has them."""
+    seen: dict[tuple[object, ...], str] = {}
+
+    def result(record: Record) -> GateResult | None:
+        draft = record.draft
+        folded = tuple(word.folded for word in words(draft.text)) or draft.text
+        first = seen.setdefault((folded, None if draft.image is None else draft.image.digest), draft.id)
+        if first == draft.id or record.fate is not Fate.BUILT:
+            return None
+        reason = f"repeats another pair of the set: {first}"
+        return GateResult(HYGIENE, passed=False, reason=reason, votes=(Vote("hygiene", REJECT, reason),))
+
+    _reject(folder, result)
+
+
+def _reject(folder: BuildFolder, result: Callable[[Record], GateResult | None]) -> None:
+    """Give the pairs of the set for which there is a result the fate that it means, batch by batch."""
+    for index in folder.part_indices():
+        records = list(folder.records(index))
+        judged = [(record, result(record) if record.fate.emitted else None) for record in records]
+        if any(found is not None for _, found in judged):
+            folder.write_records(index, [r if found is None else _rejected(r, found) for r, found in judged])
+
+
+def _rejected(record: Record, result: GateResult) -> Record:
+    return replace(record, fate=Fate.REJECTED, gates=(*record.gates, result), reason=result.reason)
+
+
+def _left_out(folder: BuildFolder) -> str:
+    told = (
+        {"id": r.draft.id, "fate": r.fate.value, "gate": r.stopped_by, "reason": r.reason}
+        for r in folder.records()
+        if not r.fate.emitted
+    )
+    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
+
+
+def finished(folder: BuildFolder) -> Built | None:
+    """The build as it was finished before; None for one that is not complete."""
+    own = folder.path / PROVENANCE
+    if folder.manifest().state != "complete":
+        return None
+    try:
+        summary = BuildSummary.model_validate_json((own / "summary.json").read_bytes())
+        after = Audit.open(own / AFTER) if summary.emitted else None
+        return Built(folder, summary, Audit.open(own / BEFORE), after)
+    except (OSError, ValueError, RunFolderError):
+        return None  # something of it was removed: it is made again
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
