@@ -7,7 +7,8 @@ import click
 
 @click.command("doctor")
 def command() -> None:
-    """Tell which detectors can run here and which models can be asked, and the one command that enables the others.
+    """Tell which detectors can run here, which models can be asked and which images can be made, and the one command
+    that enables each of the others.
 
     Keys are looked for by the names of their variables; nothing is sent anywhere.
 
@@ -17,6 +18,7 @@ def command() -> None:
     """
     from rich.console import Console
 
+    from vsil_audit.builders.generators.ways import ways_to_images
     from vsil_audit.detectors import registry
     from vsil_audit.detectors.base import Need
     from vsil_audit.gateway.ways import ways_to_models
@@ -33,5 +35,6 @@ def command() -> None:
         remedy = command_that_names(spec) if asks_models else readiness.remedy
         states.append(Item(name, spec.asks, readiness.ready, reason=reason, remedy=remedy))
     ways = [Item(way.name, way.says, way.ready, remedy=way.remedy) for way in ways_to_models()]
+    images = [Item(way.name, way.says, way.ready, remedy=way.remedy) for way in ways_to_images()]
     fault = torchvision_fault()
-    Console().print(doctor_view(states, ways, fault, REMEDY))
+    Console().print(doctor_view(states, ways, fault, REMEDY, images))

@@ -16,7 +16,7 @@ from vsil_audit.wording import plural
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A detector, or a way to models, and whether it can be used here; `remedy` is the one command that enables it."""
+    """A detector, a way to models, or a maker of images, and whether it can be used here; `remedy` is the one command that enables it."""
 
     name: str
     asks: str
@@ -26,9 +26,14 @@ class Item:
 
 
 def doctor_view(
-    detectors: Sequence[Item], ways: Sequence[Item] = (), torch_fault: str = "", torch_remedy: str = ""
+    detectors: Sequence[Item],
+    ways: Sequence[Item] = (),
+    torch_fault: str = "",
+    torch_remedy: str = "",
+    images: Sequence[Item] = (),
 ) -> RenderableType:
-    """Detectors and ways to models, those that are ready first; each of the others with why not and its remedy.
+    """Detectors, ways to models and makers of images, those that are ready first; each of the others with why not and
+    its remedy.
 
     `torch_fault`: what torchvision says when it does not fit the installed torch, told before anything else.
     """
@@ -39,6 +44,8 @@ def doctor_view(
     parts += _listed(detectors, "detector", "can run here", "cannot")
     if ways:
         parts += [Text(), *_listed(ways, "way to models", "open here", "closed", "ways to models")]
+    if images:
+        parts += [Text(), *_listed(images, "image generator", "can be used here", "cannot")]
     return Group(*parts)
 
 

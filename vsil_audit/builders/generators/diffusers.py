@@ -206,7 +206,8 @@ def _arguments(folder: PipelineFolder, drawing: Drawing) -> dict[str, Any]:
     import diffusers
 
     kind = getattr(diffusers, folder.pipeline, None)
-    accepted = signature(kind.__call__).parameters if kind is not None else {}
+    known = isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)
+    accepted = signature(kind.__call__).parameters if known else {}
     if not {"prompt", "generator", "height", "width"} <= set(accepted):
         raise ConfigurationError(
             f"diffusers {version('diffusers')} has no {folder.pipeline} that draws from a prompt alone.",

@@ -95,16 +95,27 @@ def _checked(index: dict[str, Any], folder: Path, name: str, fetch: str) -> tupl
     pipeline = index["_class_name"]
     components = {part: said for part, said in index.items() if isinstance(said, list) and not part.startswith("_")}
     libraries = {said[0] for said in components.values() if len(said) == 2 and said[0] is not None}
-    if not isinstance(pipeline, str) or not libraries <= set(_LIBRARIES):
+    parts = [folder / part for part in components if (folder / part).is_dir()]
+    if not isinstance(pipeline, str) or not libraries <= set(_LIBRARIES) or any(map(_has_code, parts)):
         raise ConfigurationError(
             f"diffusers/{name} brings code of its own, which is never run.",
             "Name a pipeline that is made of parts of diffusers and transformers alone.",
         )
-    variants = {_variant(folder / part, name, fetch) for part in components if (folder / part).is_dir()} - {""}
+    variants = {_variant(part, name, fetch) for part in parts} - {""}
     if not variants:
         again = f"Fetch it with `{fetch}`." if fetch else "Copy the whole folder again."
         raise ConfigurationError(f"diffusers/{name} cannot be loaded: there are no weights.", again)
     return pipeline, "fp16" if variants == {"fp16"} else None
+
+
+def _has_code(part: Path) -> bool:
+    """Classes of its own, beside it or in another repository (`auto_map`), about which transformers may ask the user
+    in the middle of a run."""
+    return any(
+        file.suffix == ".py"
+        or (file.suffix == ".json" and "config" in file.name and b'"auto_map"' in file.read_bytes())
+        for file in part.iterdir()
+    )
 
 
 def _variant(part: Path, name: str, fetch: str) -> str:
