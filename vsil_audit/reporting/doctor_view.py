@@ -16,7 +16,8 @@ from vsil_audit.wording import plural
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A detector, a way to models, or a maker of images, and whether it can be used here; `remedy` is the one command that enables it."""
+    """A detector, a way to models, or a maker of images, and whether it can be used here; `remedy` is the one command
+    that enables it."""
 
     name: str
     asks: str

@@ -16,10 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-for package in ("torch", "transformers", "diffusers"):
-    pytest.importorskip(package, reason="pipelines in this process need the extra [diffusion]")
-
 from tiny_models import save_tiny_diffusion
 
 from vsil_audit.builders.generators import diffusers as ours
@@ -33,6 +29,12 @@ from vsil_audit.gateway.local.loading import Device
 
 Made = GeneratedImage | GenerationFailure
 GNOME = ImageRequest("a garden gnome", 7, 32, 48)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packages() -> None:
+    for package in ("torch", "transformers", "diffusers"):
+        pytest.importorskip(package, reason="pipelines in this process need the extra [diffusion]")
 
 
 @pytest.fixture(scope="module")

@@ -205,7 +205,7 @@ def _arguments(folder: PipelineFolder, drawing: Drawing) -> dict[str, Any]:
     there, or that draws from anything but a prompt."""
     import diffusers
 
-    kind = getattr(diffusers, folder.pipeline, None)
+    kind: Any = getattr(diffusers, folder.pipeline, None)
     known = isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)
     accepted = signature(kind.__call__).parameters if known else {}
     if not {"prompt", "generator", "height", "width"} <= set(accepted):
