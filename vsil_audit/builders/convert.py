@@ -13,6 +13,7 @@ from vsil_audit.builders.finishing import BEFORE, Built, Finish, finished, now
 from vsil_audit.builders.folder import PROVENANCE, BuildFolder, BuildManifest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.offline.conversion import OfflineConversion
+from vsil_audit.builders.publishing import Publishing, SetOptions
 from vsil_audit.detectors.base import Need
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.features.pipeline import ImagePipeline
@@ -25,10 +26,12 @@ from vsil_audit.sources.base import SourceOptions
 
 @dataclass(frozen=True, slots=True)
 class ConvertOptions:
-    """`scan`: how the benchmark is scanned before, and the finished set after. `font`: for words that are drawn."""
+    """`scan`: how the benchmark is scanned before, and the finished set after. `font`: for words that are drawn.
+    `publish`: twins, balance and what is written of the finished set."""
 
     scan: ScanOptions = field(default_factory=ScanOptions)
     font: Path | None = None
+    publish: SetOptions = field(default_factory=SetOptions)
 
 
 def convert_offline(
@@ -53,8 +56,12 @@ def convert_offline(
     own = folder.path / PROVENANCE
     plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / BEFORE))
     drawer = Typographic(chosen.font)
-    manifest = folder.begin(_manifest(plan, drawer, command))
+    publishing = Publishing(
+        folder, chosen.publish, name=plan.name, seed=plan.options.seed, drawer=drawer, limits=plan.limits, offline=True
+    )
+    manifest = folder.begin(_manifest(plan, drawer, publishing, command))
     if (built := finished(folder)) is not None:
+        publishing.publish(manifest, built.summary)
         listener.remark(f"This conversion was complete already; nothing was done again. Folder: {folder.path}")
         return built
     run = execute(plan, listener, command)
@@ -64,10 +71,10 @@ def convert_offline(
     ):
         conversion = OfflineConversion(plan, run, folder, pipeline, drawer)
         conversion.run(listener)
-    return Finish(folder, manifest, plan, run, conversion.looked_by, listener, command).built()
+    return Finish(folder, manifest, plan, run, conversion.looked_by, listener, command, (), publishing).built()
 
 
-def _manifest(plan: ScanPlan, drawer: Typographic, command: str) -> BuildManifest:
+def _manifest(plan: ScanPlan, drawer: Typographic, publishing: Publishing, command: str) -> BuildManifest:
     settings: Mapping[str, Any] = {
         "offline": True,
         "view": plan.source.view,
@@ -76,6 +83,7 @@ def _manifest(plan: ScanPlan, drawer: Typographic, command: str) -> BuildManifes
         "limit": plan.options.limit,
         "sample": plan.options.sample,
         "seed": plan.options.seed,
+        **publishing.settings(),
     }
     return BuildManifest(
         command="convert",

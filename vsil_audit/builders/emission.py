@@ -1,6 +1,7 @@
 """The finished set: VLSBench's layout (`data.json` beside `imgs/`), with what became of each pair beside its fields.
 
-`data.json` is written last: where it is, all of the set is there.
+`imgs/metadata.jsonl` makes the same folder an `imagefolder` of Hugging Face. `data.json` is written last: where it is,
+all of the set is there.
 """
 
 from __future__ import annotations
@@ -8,16 +9,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vsil_audit.builders.folder import BuildFolder
 from vsil_audit.builders.record import Record
+from vsil_audit.builders.selection import finished_records
 from vsil_audit.errors import RunFolderError
 
 DATA = "data.json"
 IMAGES = "imgs"
+METADATA = "metadata.jsonl"
+FIELDS = (
+    "instruction_id",
+    "instruction",
+    "category",
+    "sub_category",
+    "source",
+    "image_description",
+    "safety_reason",
+    "label",
+    "twin_of",
+)
+"""Columns of a pair beside its image, all text."""
 USE_NOTICE = (
     "Made by vsil-audit as a safety-evaluation set: test queries and images only, no answers. For testing how models "
     "handle unsafe requests; not for training models to comply with them."
@@ -25,20 +40,27 @@ USE_NOTICE = (
 
 
 def emit(folder: BuildFolder) -> int:
-    """Write the set that the folder's records make; returns how many pairs it has. What was written before goes."""
+    """Write the set that the folder's records and twins make; returns how many pairs it has. What was written before
+    goes."""
     root = folder.path
     written = _Images(root / IMAGES, folder)
+    benchmark = folder.manifest().name
     count = 0
     temporary = root / f".{DATA}.tmp"
     try:
         (root / DATA).unlink(missing_ok=True)
         shutil.rmtree(root / IMAGES, ignore_errors=True)
         (root / IMAGES).mkdir()
-        with temporary.open("w", encoding="utf-8", errors="surrogatepass") as file:
+        with (
+            temporary.open("w", encoding="utf-8", errors="surrogatepass") as file,
+            (root / IMAGES / METADATA).open("w", encoding="utf-8", errors="replace") as metadata,
+        ):
             file.write("[")
-            for record in _emitted(folder):
-                row = json.dumps(_row(record, written.path_of(record)), ensure_ascii=False, allow_nan=False)
-                file.write(("," if count else "") + "\n" + row)
+            for record in finished_records(folder):
+                row = _row(record, written.path_of(record), benchmark)
+                file.write(("," if count else "") + "\n" + json.dumps(row, ensure_ascii=False, allow_nan=False))
+                if row["image_path"]:
+                    metadata.write(json.dumps(_metadata(row), ensure_ascii=False) + "\n")
                 count += 1
             file.write("\n]\n")
             file.flush()
@@ -52,11 +74,12 @@ def emit(folder: BuildFolder) -> int:
     return count
 
 
-def _emitted(folder: BuildFolder) -> Iterable[Record]:
-    return (record for record in folder.records() if record.fate.emitted)
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As `imagefolder` wants it: the image's name beside this file."""
+    return {"file_name": str(row["image_path"]).removeprefix(f"{IMAGES}/"), **{name: row[name] for name in FIELDS}}
 
 
-def _row(record: Record, image_path: str) -> dict[str, Any]:
+def _row(record: Record, image_path: str, benchmark: str) -> dict[str, Any]:
     draft = record.draft
     scores = {
         vote.by: vote.details.get("score")
@@ -70,7 +93,7 @@ def _row(record: Record, image_path: str) -> dict[str, Any]:
         "image_path": image_path,
         "category": draft.category or "",
         "sub_category": draft.subcategory or "",
-        "source": "" if draft.image is None else draft.image.generator,
+        "source": source_of(record, benchmark),
         "image_description": draft.description,
         "safety_reason": draft.safety_reason,
         "label": draft.label,
@@ -85,6 +108,14 @@ def _row(record: Record, image_path: str) -> dict[str, Any]:
             "steps": [{"kind": step.kind, "by": step.by, "round": step.round} for step in draft.steps],
         },
     }
+
+
+def source_of(record: Record, benchmark: str) -> str:
+    """Where the image is from: the benchmark, the pool, or who made it; empty without an image."""
+    image = record.draft.image
+    if image is None:
+        return ""
+    return benchmark if image.generator == "source" else image.generator.partition(";")[0]
 
 
 def _gate(letter: str, passed: bool | None, votes: Iterable[Any]) -> dict[str, Any]:  # noqa: FBT001 - a field

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 from vsil_audit.audit import Audit, load
@@ -16,7 +17,9 @@ from vsil_audit.builders.gates.base import GateResult, Vote
 from vsil_audit.builders.gates.hygiene import LETTER as HYGIENE
 from vsil_audit.builders.gates.overlap import LETTER as OVERLAP
 from vsil_audit.builders.gates.panel import REJECT
+from vsil_audit.builders.publishing import Publishing, SetOptions
 from vsil_audit.builders.record import Fate, Record
+from vsil_audit.builders.selection import finished_records
 from vsil_audit.builders.summarise import summarise
 from vsil_audit.builders.summary import BuildSummary
 from vsil_audit.detectors import registry
@@ -53,9 +56,10 @@ class Built:
         return self.folder.path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finish:
-    """`plan`: the scan before, whose detectors look again; `before`: what it found. `warnings`: for the summary."""
+    """`plan`: the scan before, whose detectors look again; `before`: what it found. `warnings`: for the summary.
+    `publishing`: what joins the set, and what is written about it; by default no twins."""
 
     folder: BuildFolder
     manifest: BuildManifest
@@ -65,6 +69,7 @@ class Finish:
     progress: Progress
     command_line: str = ""
     warnings: Sequence[str] = ()
+    publishing: Publishing | None = None
 
     def built(self) -> Built:
         """Records of all pairs must be there. Raises what a scan raises; the same call then goes on."""
@@ -81,12 +86,19 @@ class Finish:
         scans = (self.before.manifest().spend, [] if after is None else after.folder.manifest().spend)
         spend = together(self.manifest.spend, *scans)
         summary = summary.model_copy(update={"warnings": [*summary.warnings, *warnings], "spend": spend})
+        summary = self._publishing.summary(summary)
+        self._publishing.publish(self.manifest, summary)
         own = self.folder.path / PROVENANCE
         write_atomically(own / LEFT_OUT, _left_out(self.folder).encode("utf-8", "surrogatepass"))
         write_atomically(own / "summary.json", summary.model_dump_json(indent=2).encode())
         done = {"state": "complete", "finished": now()}
         self.folder.write_manifest(self.manifest.model_copy(update=done))
         return Built(self.folder, summary, Audit(self.before), after)
+
+    @cached_property
+    def _publishing(self) -> Publishing:
+        seed = self.plan.options.seed
+        return self.publishing or Publishing(self.folder, SetOptions(), name=self.manifest.name, seed=seed)
 
     @property
     def _asks(self) -> bool:
@@ -96,18 +108,23 @@ class Finish:
         """Emit, scan and withdraw until the detectors suspect nothing that is in the set; what to warn of."""
         withdraw_repeats(self.folder)
         for _ in range(MOST_WITHDRAWALS):
-            if not emit(self.folder):
+            if not self._emit():
                 return ["No pair is in the set."]
             if not (found := suspected_in(self._scan(CHECK if self._asks else AFTER, asking=False))):
                 return []
-            withdraw(self.folder, found)
-        if not emit(self.folder):
+            withdraw(self.folder, self._publishing.of_pairs(found))
+        if not self._emit():
             return ["No pair is in the set."]
         left = suspected_in(self._scan(CHECK if self._asks else AFTER, asking=False))
         return [f"After {MOST_WITHDRAWALS} rounds the detectors still suspect {len(left)} pairs."] if left else []
 
+    def _emit(self) -> int:
+        """How many pairs the set has."""
+        self._publishing.select()
+        return emit(self.folder)
+
     def _last_scan(self) -> Audit | None:
-        if not any(record.fate.emitted for record in self.folder.records()):
+        if next(finished_records(self.folder), None) is None:
             return None
         return self._scan(AFTER, asking=True) if self._asks else Audit.open(self.folder.path / PROVENANCE / AFTER)
 

@@ -99,6 +99,6 @@ def _shifts(before: Summary | None, after: Summary | None) -> list[Shift]:
     for name in _SHIFTED:
         old = before.metric(name) if before is not None else None
         new = after.metric(name) if after is not None else None
-        if old is not None or new is not None:
+        if any(metric is not None and metric.value is not None for metric in (old, new)):
             found.append(Shift(name=name, tells=(old or new).tells, before=old, after=new))  # type: ignore[union-attr]  # one is there
     return found

@@ -45,4 +45,9 @@ class BuildSummary(Model):
     words_not_looked_for: int = Field(0, description="drawn images in which OCR could not look")
     looked_by: list[str] = Field([], description="detectors that decided what leaks")
     spend: list[SpendRow] = Field([], description="what each model was asked, by the build and its scans")
+    twins: int = Field(0, description="benign twins in the set; part of `emitted`")
+    twins_way: str = ""
+    left_out: dict[str, int] = Field({}, description="pairs that passed and are not in the set, by reason")
+    proof: list[Metric] = Field([], description="what the text alone, and text and image together, tell of the label")
+    proof_note: str = Field("", description="what that shows, or why nothing can be shown")
     warnings: list[str] = Field([], description="what a reader must know before using the set")

@@ -9,19 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vsil_audit.builders.summary import BuildSummary
+from vsil_audit.reporting.build_page import FATES
 from vsil_audit.reporting.console_layout import bullet, heading, indented, table
 from vsil_audit.reporting.numbers import number
 from vsil_audit.reporting.untrusted import one_line
 from vsil_audit.runs.metric import Metric
 from vsil_audit.wording import plural
-
-_FATES = {
-    "kept": "did not leak; passed on as they were",
-    "built": "made or rewritten, and through every gate",
-    "rejected": "stopped by a gate",
-    "undecided": "a judge, an editor or a generator failed",
-    "unfixed": "leak, and could not be rewritten",
-}
 
 
 def build_view(summary: BuildSummary, path: Path) -> RenderableType:
@@ -30,11 +23,13 @@ def build_view(summary: BuildSummary, path: Path) -> RenderableType:
 
 def _parts(summary: BuildSummary, path: Path) -> Iterator[RenderableType]:
     yield Text(one_line(summary.name), style="bold")
-    of = f"{plural(summary.emitted, 'pair')} of {summary.pairs:,} in the new set: {one_line(str(path))}"
-    yield indented(Text(of))
+    own = summary.emitted - summary.twins
+    beside = f", and {plural(summary.twins, 'benign twin')}" if summary.twins else ""
+    yield indented(Text(f"{plural(own, 'pair')} of {summary.pairs:,} in the new set{beside}: {one_line(str(path))}"))
     yield from _fates(summary)
     yield from _gates(summary)
     yield from _shifts(summary)
+    yield from _proof(summary)
     if summary.images_drawn:
         looked = summary.images_drawn - summary.words_not_looked_for
         drawn = f"Words drawn into {plural(summary.images_drawn, 'image')}"
@@ -46,13 +41,17 @@ def _parts(summary: BuildSummary, path: Path) -> Iterator[RenderableType]:
 def _fates(summary: BuildSummary) -> Iterator[RenderableType]:
     yield heading("What became of the pairs")
     grid = table("pairs", "", right=("pairs",), fold_column="")
-    for fate, tells in _FATES.items():
+    for fate, tells in FATES.items():
         if summary.fates.get(fate):
             grid.add_row(f"{summary.fates[fate]:,}", f"{fate}: {tells}")
     yield indented(grid)
     if summary.unfixed_reasons:
         yield heading("Why pairs could not be rewritten")
         for reason, count in summary.unfixed_reasons.items():
+            yield bullet(Text(f"{count:,}: {one_line(reason)}"))
+    if summary.left_out:
+        yield heading("Left out of the set, though they passed")
+        for reason, count in summary.left_out.items():
             yield bullet(Text(f"{count:,}: {one_line(reason)}"))
 
 
@@ -75,6 +74,18 @@ def _shifts(summary: BuildSummary) -> Iterator[RenderableType]:
     for shift in summary.shifts:
         grid.add_row(f"{shift.name}: {shift.tells}", _told(shift.before), _told(shift.after))
     yield indented(grid)
+
+
+def _proof(summary: BuildSummary) -> Iterator[RenderableType]:
+    if not summary.proof_note:
+        return
+    yield heading("Can the text alone tell the label?")
+    yield indented(Text(one_line(summary.proof_note)))
+    if summary.proof:
+        grid = table("number", "value", fold_column="number")
+        for metric in summary.proof:
+            grid.add_row(one_line(metric.tells), _told(metric))
+        yield indented(grid)
 
 
 def _told(metric: Metric | None) -> str:
