@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-from vsil_audit.gateway.meter import Meter
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +50,4 @@ class ImageGenerator(Protocol):
 
     async def close(self) -> None:
         """Begin no image any more (those that wait end as `cancelled`), and wait for what is paid for."""
-        ...
-
-
-@runtime_checkable
-class Charged(Protocol):
-    """A generator whose images are counted, and paid for, in a meter that is made after it."""
-
-    def charge_to(self, meter: Meter) -> None:
-        """From now on. Raises ConfigurationError for a budget in dollars where an image's price is not known."""
         ...

@@ -64,14 +64,11 @@ class EndpointImages:
         self._breaker = Breaker(patience)
         self._stopping: asyncio.Event | None = None
         self._sent: set[asyncio.Task[GeneratedImage | GenerationFailure]] = set()
-        self.charge_to(meter or Meter())
+        self._meter = meter or Meter()
+        self._spend = self._meter.account(self._billed)
 
     def __repr__(self) -> str:
         return f"EndpointImages({self.identity})"
-
-    def charge_to(self, meter: Meter) -> None:
-        self._meter = meter
-        self._spend = meter.account(self._billed)
 
     @property
     def spend(self) -> Spend:

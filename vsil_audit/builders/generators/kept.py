@@ -8,17 +8,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from vsil_audit.builders.generators.base import (
-    Charged,
-    GeneratedImage,
-    GenerationFailure,
-    ImageGenerator,
-    ImageRequest,
-)
+from vsil_audit.builders.generators.base import GeneratedImage, GenerationFailure, ImageGenerator, ImageRequest
 from vsil_audit.errors import RunFolderError
 from vsil_audit.features.facts import ImageError
 from vsil_audit.features.store import default_store_path
-from vsil_audit.gateway.meter import Meter
 from vsil_audit.images import ImageLimits, inspect
 from vsil_audit.runs.folder import write_atomically
 
@@ -44,11 +37,6 @@ class KeptImages:
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         return await asyncio.shield(self._under_way[key])  # kept, even when nobody waits for it any more
-
-    def charge_to(self, meter: Meter) -> None:
-        """Count what is made in that meter, where it costs anything; see `Charged`."""
-        if isinstance(self._generator, Charged):
-            self._generator.charge_to(meter)
 
     async def close(self) -> None:
         """Close the generator, which waits for what is paid for, and wait until that is written."""
