@@ -4,6 +4,7 @@ is, and everything that may cost money is counted."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import socket
 import struct
@@ -258,15 +259,13 @@ class TestAddresses:
         ]
 
     def test_a_data_url_is_an_image(self) -> None:
-        encoded = __import__("base64").b64encode(painted("inside")).decode()
+        encoded = base64.b64encode(painted("inside")).decode()
         with ImageServer(answers(self.at(f"data:image/png;base64,{encoded}"))) as server:
             assert ask(server)[0] == [GeneratedImage(painted("inside"), "PNG")]
 
 
 class TestBudget:
     """The budget is checked before an image is asked for, in dollars and in calls."""
-
-    TABLE = PriceTable()
 
     def prices(self, folder: Path) -> PriceTable:
         file = folder / "prices.yaml"
@@ -294,19 +293,6 @@ class TestBudget:
         where = endpoint("openai/unheard-of", environment={"OPENAI_API_KEY": "sk-planted"})
         with pytest.raises(ConfigurationError, match="images/openai/unheard-of"):
             EndpointImages(where, meter=Meter(Budget(max_cost=1)))
-
-    def test_a_meter_that_was_made_later_counts(self, tmp_path: Path) -> None:
-        async def session(server: ImageServer) -> Meter:
-            maker = EndpointImages(endpoint(f"vllm/painter@{server.url}", environment={}), retry=QUICK)
-            meter = Meter(prices=self.prices(tmp_path))
-            maker.charge_to(meter)
-            await maker.generate(GNOME)
-            await maker.close()
-            return meter
-
-        with ImageServer() as server:
-            meter = asyncio.run(session(server))
-        assert meter.cost == pytest.approx(0.04)
 
 
 def test_openai_is_asked_for_nothing_that_it_refuses() -> None:

@@ -70,7 +70,10 @@ def test_a_budget_in_dollars_wants_a_price_before_anything_begins(
         open_generator("images/together/flux", GeneratorOptions(gateway=GatewaySettings(budget=budget)))
     file = tmp_path / "prices.yaml"
     file.write_text("models:\n  images/together/flux: {image: 0.003}\n")
-    assert open_generator("images/together/flux", GeneratorOptions(gateway=GatewaySettings(budget=budget, prices=file)))
+    settings = GatewaySettings(budget=budget, prices=file)
+    meter = settings.meter()
+    assert open_generator("images/together/flux", GeneratorOptions(gateway=settings), meter).paid
+    assert [spend.model for spend in meter.spends()] == ["together/flux"]
 
 
 @pytest.mark.parametrize(
