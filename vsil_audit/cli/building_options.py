@@ -85,7 +85,7 @@ def nothing_online(given: dict[str, Any]) -> None:
 def online_options(given: dict[str, Any], font: Path | None, scan: Callable[..., ScanOptions]) -> OnlineOptions:
     """Take them out of a command's arguments. `scan(gateway=…)` makes the scan's options of the others."""
     from vsil_audit.builders.gates.panel import Rule
-    from vsil_audit.builders.online.generating import draws_words, open_generator
+    from vsil_audit.builders.generators.opening import GeneratorOptions
     from vsil_audit.builders.online.options import OnlineOptions
 
     who = {name: given.pop(name) for name in _WHO}
@@ -93,16 +93,15 @@ def online_options(given: dict[str, Any], font: Path | None, scan: Callable[...,
     settings = gateway_settings(given)
     if not who["editor"]:
         raise ConfigurationError("no model was named that rewrites texts", "Name one with --editor PROVIDER/MODEL.")
-    generator = who["image_generator"]
     return OnlineOptions(
         editor=who["editor"],
         judges=who["judges"],
         vision=who["vision"] or "",
-        generator=None if generator is None or who["keep_images"] else open_generator(generator, font),
-        draws_words=generator is not None and draws_words(generator),
+        generator=who["image_generator"],
         keep_images=who["keep_images"],
         rule=Rule(who["rule"]),
         acknowledge_use=who["acknowledge_use"],
+        drawing=GeneratorOptions(font),
         scan=scan(gateway=settings),
     )
 

@@ -77,10 +77,13 @@ def _online(path: str, given: dict[str, Any], reading: SourceOptions, font: Path
     """With consent, where it costs money."""
     from vsil_audit.audit import load
     from vsil_audit.builders.online.convert import convert
+    from vsil_audit.builders.online.terms import acknowledge
     from vsil_audit.runs.reading import count_pairs
 
     sure = given["yes"]
     options = online_options(given, font, partial(_scan_options, given, reading))
+
+    acknowledge(options.scan.cache, acknowledged=options.acknowledge_use)
 
     def pairs() -> int:
         most = options.scan.limit or options.scan.sample

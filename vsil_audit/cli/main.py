@@ -19,6 +19,7 @@ _COMMANDS = MappingProxyType(
         "leaderboard": "Rank evaluated models; compare alignment with text and with images.",
         "plan": "Show what a scan would ask of models, and what it would cost.",
         "convert": "Make a leak-free set of a leaking one.",
+        "build": "Build a new leak-free set from a taxonomy, or from images.",
         "inspect": "Show what is there and how it would be read; nothing is scored.",
         "report": "Write the reports of a run folder again.",
         "compare": "Put two or more audits side by side.",

@@ -54,7 +54,7 @@ class Conversion:
         self._options, self._session, self._show, self._pictures = options, session, show, pictures
         a = TextSafe(options.panel, options.rule, options.scan.seed)
         b, c = PairUnsafe((options.eyes,), show), Coherent((options.eyes,), show)
-        minors = NoMinors((options.eyes,), show)
+        self._minors = minors = NoMinors((options.eyes,), show)
         self._of_texts: tuple[Gate, ...] = (Hygiene(), minors, a, overlap, b, c)
         self._of_images: tuple[Gate, ...] = (minors, overlap, b, c)
 
@@ -77,6 +77,10 @@ class Conversion:
         return replace(record, source_text=subject.pair.text)
 
     async def _converted(self, found: Found) -> Record:
+        first = await through((self._minors,), found.draft, self._session.ask)
+        if not passed(first):
+            fate = Fate.UNDECIDED if passed(first) is None else Fate.REJECTED
+            return Record(found.draft, fate, first, reason=first[-1].reason)
         draft, reason = await self._with_content(found.draft)
         if draft is None:
             return Record(found.draft, Fate.UNDECIDED, reason=reason)
@@ -86,8 +90,10 @@ class Conversion:
             return _refused(replace(found, draft=draft))
         text = await detoxify(draft, self._options.editor, self._of_texts, self._session.ask)
         if text.fate is not Fate.BUILT:
-            return Record(_as_it_was(text.draft, found.draft), text.fate, text.gates, text.attempts, text.reason)
-        draft, gates = text.draft, text.gates
+            return Record(
+                _as_it_was(text.draft, found.draft), text.fate, (*first, *text.gates), text.attempts, text.reason
+            )
+        draft, gates = text.draft, (*first, *text.gates)
         if draft.image is None:
             assert self._pictures is not None
             pictured = await self._pictures.picture(draft)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from vsil_audit.audit import dataset_name, load
 from vsil_audit.builders.content_lens import ContentLens
@@ -19,7 +19,6 @@ from vsil_audit.builders.gates.coherent import PROMPT as COHERENCE
 from vsil_audit.builders.gates.minors import PROMPT as MINORS
 from vsil_audit.builders.gates.overlap import Overlap
 from vsil_audit.builders.gates.pair_unsafe import PROMPT as PAIR
-from vsil_audit.builders.generators.kept import KeptImages
 from vsil_audit.builders.online.content import PROMPT as CONTENT
 from vsil_audit.builders.online.conversion import Conversion, Found
 from vsil_audit.builders.online.detoxify import PROMPT as DETOXIFY
@@ -75,8 +74,8 @@ def convert(
     source = load(path, options=source_options)
     folder = BuildFolder(Path(out))
     plan = scan_before(source, dataset_name(path, source), folder, options)
-    manifest = new_manifest("convert", plan, options, command, acknowledged=acknowledged)
-    return convert_plan(plan, folder, manifest, options, listener, command)
+    manifest = folder.begin(_manifest(plan, options, command, acknowledged=acknowledged))
+    return finished_before(folder, listener) or convert_plan(plan, folder, manifest, options, listener, command)
 
 
 def scan_before(source: Source, name: str, folder: BuildFolder, options: OnlineOptions) -> ScanPlan:
@@ -87,23 +86,17 @@ def scan_before(source: Source, name: str, folder: BuildFolder, options: OnlineO
     return plan_scan(source, name, replace(scan, ask=ask, skip=skip, output=folder.path / PROVENANCE / BEFORE))
 
 
-def new_manifest(
-    kind: Literal["convert", "build"], plan: ScanPlan, options: OnlineOptions, command: str, *, acknowledged: bool
-) -> BuildManifest:
-    """What a build of that plan is."""
+def _manifest(plan: ScanPlan, options: OnlineOptions, command: str, *, acknowledged: bool) -> BuildManifest:
     config = plan.config
     settings = {
-        **options.told(),
-        "offline": False,
+        **settings_of(options),
         "view": plan.source.view,
         "detectors": config.detector_versions,
         "limit": config.limit,
         "sample": config.sample,
-        "seed": config.seed,
-        "prompts": {name: prompt(name).sha256 for name in PROMPTS},
     }
     return BuildManifest(
-        command=kind,
+        command="convert",
         name=plan.name,
         tool_version=version("vsil-audit"),
         command_line=command,
@@ -112,6 +105,20 @@ def new_manifest(
         settings=settings,
         acknowledged=acknowledged,
     )
+
+
+def settings_of(options: OnlineOptions) -> dict[str, Any]:
+    """What decides about every build with models."""
+    prompts = {name: prompt(name).sha256 for name in PROMPTS}
+    return {**options.told(), "offline": False, "seed": options.scan.seed, "prompts": prompts}
+
+
+def finished_before(folder: BuildFolder, progress: Progress) -> Built | None:
+    """The build in that folder, where it is complete."""
+    built = finished(folder)
+    if built is not None:
+        progress.remark(f"This build was complete already; nothing was done again. Folder: {folder.path}")
+    return built
 
 
 def convert_plan(
@@ -123,13 +130,11 @@ def convert_plan(
     command: str,
     *,
     all_leak: bool = False,
+    warnings: Sequence[str] = (),
 ) -> Built:
-    """Scan, convert, finish. `all_leak`: the pairs are queries that say all, made to be rewritten."""
-    manifest = folder.begin(manifest)
-    if (built := finished(folder)) is not None:
-        progress.remark(f"This build was complete already; nothing was done again. Folder: {folder.path}")
-        return built
-    check_models(options.models, options.scan)
+    """Scan, convert, finish. `all_leak`: the pairs are queries that say all, made to be rewritten. `warnings`: for the
+    summary."""
+    check_models(options)
     before = replace(plan, options=with_spent(plan.options, spent(manifest.spend)))
     run = execute(before, progress, command)
     try:
@@ -138,7 +143,8 @@ def convert_plan(
         left = folder.manifest()
         folder.write_manifest(left.model_copy(update={"state": "interrupted"}))
         raise
-    return Finish(folder, manifest, plan, run, names, progress, command, warnings_of(options)).built()
+    told = (*warnings_of(options), *warnings)
+    return Finish(folder, manifest, plan, run, names, progress, command, told).built()
 
 
 def with_spent(scan: ScanOptions, elsewhere: Spent) -> ScanOptions:
@@ -170,16 +176,15 @@ def _convert(
 ) -> tuple[tuple[str, ...], BuildManifest]:
     """Records of all pairs; the names of the detectors that looked, and the manifest with what was spent."""
     scan, cache = options.scan, options.scan.cache
-    images = KeptImages(options.generator, cache) if options.generator and not options.keep_images else None
     reader = _Reader(plan, run, folder, all_leak=all_leak)
     elsewhere = spent(run.manifest().spend)
     with ExitStack() as stack:
         store = stack.enter_context(FeatureStore(cache / "features.sqlite" if cache else None))
         needs = frozenset({Need.OCR}) if Need.OCR in plan.needs else frozenset({Need.PIXELS})
         pipeline = stack.enter_context(ImagePipeline(plan.source.root, needs, store, plan.limits, scan.workers))
-        opened = stack.enter_context(session(folder, manifest, options.models, scan, images, progress, elsewhere))
+        opened = stack.enter_context(session(folder, manifest, options, progress, elsewhere))
         lens = ContentLens(run)
-        conversion = _conversion(options, opened, lens, folder, pipeline, images)
+        conversion = _conversion(options, opened, lens, folder, pipeline)
         progress.stage("Rewriting", reader.n_pairs, "pairs")
         drafts = Drafts(folder, opened, reader.open_batches(), lambda one: _record(one, reader, conversion), _broken)
         opened.carry_out(drafts.run(), lambda: reader.skipped + drafts.done)
@@ -192,7 +197,6 @@ def _conversion(
     lens: ContentLens,
     folder: BuildFolder,
     pipeline: ImagePipeline,
-    images: KeptImages | None,
 ) -> Conversion:
     show = folder.image_part
 
@@ -201,7 +205,7 @@ def _conversion(
         data = await asyncio.to_thread(file.read_bytes)
         return await asyncio.wrap_future(pipeline.submit(ImageRef(file.name, data=data)))
 
-    pictures = Pictures(options, images, folder, opened, show) if images is not None else None
+    pictures = Pictures(options, opened.images, folder, opened, show) if opened.images is not None else None
     return Conversion(options, opened, Overlap(lens, facts), show, pictures)
 
 

@@ -59,7 +59,7 @@ def expected_cost(options: OnlineOptions, pairs: int) -> CostPlan:
 def _asked(options: OnlineOptions) -> Iterator[tuple[str, str, bool]]:
     """For each pair: model, template, and whether an image goes with it."""
     editor, eyes = options.editor, options.eyes
-    makes_images = options.generator is not None and not options.keep_images
+    makes_images = options.makes_images
     for judge in options.judges:
         yield judge, TEXT_PROMPT, False
         yield from [(judge, PAIR_PROMPT, True)] * (2 * _SCANS)

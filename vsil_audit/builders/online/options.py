@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vsil_audit.builders.gates.panel import Rule
 from vsil_audit.builders.generators.base import ImageGenerator
+from vsil_audit.builders.generators.opening import GeneratorOptions, open_generator
+from vsil_audit.builders.generators.typographic import Typographic
+from vsil_audit.gateway.meter import Meter
 from vsil_audit.runs.plan import ScanOptions
 
 MOST_ROUNDS = 3
@@ -15,21 +18,21 @@ MOST_ROUNDS = 3
 @dataclass(frozen=True, slots=True)
 class OnlineOptions:
     """`editor` rewrites texts and writes image prompts; `judges` are the panel of gate A, the editor alone where none
-    is named; `vision` looks at images, in gates B and C too, the editor where none is named. `generator` makes images;
-    without one, pairs whose image does not carry the harm stay unfixed, as they do with `keep_images`. `draws_words`:
-    the generator draws the words of its prompt, so that nobody need turn the content into a prompt.
-    `rule` of gate A's panel. `rounds`: of making, checking and refining an image, at most MOST_ROUNDS.
-    `scan`: how the source is scanned before, and the set after; its gateway settings and budget hold for all calls.
+    is named; `vision` looks at images, in gates B and C too, the editor where none is named. `generator` makes images:
+    one, or what `--image-generator` would name; without any, pairs whose image does not carry the harm stay unfixed.
+    `keep_images`: none is made. `drawing` is for generators that are named. `rule` of gate A's panel. `rounds`: of
+    making, checking and refining an image. `scan`: how the source is scanned before, and the set after; its gateway
+    settings and budget hold for all calls.
     """
 
     editor: str
     judges: tuple[str, ...] = ()
     vision: str = ""
-    generator: ImageGenerator | None = None
-    draws_words: bool = False
+    generator: ImageGenerator | str | None = None
     keep_images: bool = False
     rule: Rule = Rule.UNANIMOUS
     rounds: int = MOST_ROUNDS
+    drawing: GeneratorOptions = field(default_factory=GeneratorOptions)
     acknowledge_use: bool = False
     scan: ScanOptions = field(default_factory=ScanOptions)
 
@@ -46,13 +49,31 @@ class OnlineOptions:
         """All that are asked, each once."""
         return tuple(dict.fromkeys((self.editor, *self.panel, self.eyes)))
 
+    @property
+    def makes_images(self) -> bool:
+        return self.generator is not None and not self.keep_images
+
+    @property
+    def draws_words(self) -> bool:
+        """The generator draws the words of its prompt, so that nobody need turn the content into a prompt."""
+        return self.generator == "typographic" or isinstance(self.generator, Typographic)
+
+    def open_generator(self, meter: Meter | None = None) -> ImageGenerator | None:
+        """None where no image is to be made. Raises what `generators.opening.open_generator` raises."""
+        if self.keep_images:
+            return None
+        if isinstance(self.generator, str):
+            return open_generator(self.generator, replace(self.drawing, gateway=self.scan.gateway), meter)
+        return self.generator
+
     def told(self) -> dict[str, Any]:
         """All of it that decides what comes out."""
+        generator = self.open_generator()
         return {
             "editor": self.editor,
             "judges": list(self.panel),
             "vision": self.eyes,
-            "generator": None if self.generator is None else self.generator.identity,
+            "generator": None if generator is None else generator.identity,
             "keep_images": self.keep_images,
             "rule": self.rule.value,
             "rounds": self.rounds,

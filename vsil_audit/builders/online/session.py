@@ -14,6 +14,7 @@ from vsil_audit.builders.asked import note
 from vsil_audit.builders.folder import BuildFolder, BuildManifest
 from vsil_audit.builders.generators.base import GenerationFailure
 from vsil_audit.builders.generators.kept import KeptImages
+from vsil_audit.builders.online.options import OnlineOptions
 from vsil_audit.detectors.chat import Ask, Question
 from vsil_audit.detectors.concessions import Concessions
 from vsil_audit.detectors.sight import Sight
@@ -21,7 +22,6 @@ from vsil_audit.gateway import Answer, CallFailure, Gateway, GatewayThread, NoPr
 from vsil_audit.gateway.cache_key import KeyWriter, digest
 from vsil_audit.gateway.meter import BudgetReachedError, Spent
 from vsil_audit.gateway.opening import open_gateway, open_provider
-from vsil_audit.runs.plan import ScanOptions
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.spending import SpendingAccount, spent
 
@@ -108,15 +108,13 @@ class Session:
 def session(
     folder: BuildFolder,
     manifest: BuildManifest,
-    models: Sequence[str],
-    scan: ScanOptions,
-    images: KeptImages | None,
+    options: OnlineOptions,
     progress: Progress,
     elsewhere: Spent,
 ) -> Iterator[Session]:
     """`elsewhere`: what the build's scans spent, which counts against the budget. Leaving it waits for the calls that
     were sent, and the images that are being made, so that what is paid for is kept."""
-    settings = scan.gateway
+    scan, settings = options.scan, options.scan.gateway
     with closing(settings.open_cache(scan.cache)) as cache, GatewayThread() as thread:
         meter = settings.meter(elsewhere + spent(manifest.spend))
         account = SpendingAccount(folder, manifest, meter)
@@ -124,7 +122,9 @@ def session(
         def made(name: str) -> Gateway:
             return open_gateway(name, **settings.for_model(name), cache=cache, meter=meter)
 
-        gateways = {name: thread.open(partial(made, name)).gateway for name in models}
+        gateways = {name: thread.open(partial(made, name)).gateway for name in options.models}
+        generator = options.open_generator(meter)
+        images = None if generator is None else KeptImages(generator, scan.cache)
         grace = settings.retry.total_timeout
         try:
             yield Session(gateways, thread, account, images, progress, cache.warnings)
@@ -143,12 +143,14 @@ def session(
                     account.keep()
 
 
-def check_models(models: Sequence[str], scan: ScanOptions) -> None:
+def check_models(options: OnlineOptions) -> None:
     """Raises ConfigurationError or MissingDependencyError where a model could not be asked as it is named. Nothing is
     sent."""
-    meter = scan.gateway.meter()
-    for model in models:
-        meter.account(open_provider(model, scan.gateway.for_model(model)["base_url"]))
+    settings = options.scan.gateway
+    meter = settings.meter()
+    for model in options.models:
+        meter.account(open_provider(model, settings.for_model(model)["base_url"]))
+    options.open_generator(meter)
 
 
 async def _closed(images: KeptImages, grace: float) -> None:
