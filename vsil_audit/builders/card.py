@@ -139,7 +139,7 @@ def _limits(manifest: BuildManifest, summary: BuildSummary, licence: str) -> Ite
     if manifest.settings.get("offline"):
         yield from _point(
             "Rewritten by rules, not by a model: pointing words stand for what a query named. No judge has said that "
-            "the pairs are still harmful, or that the texts are harmless; what the content detectors do not see may leak."
+            "the pairs are still harmful, or that the texts are harmless; what the detectors do not see may leak."
         )
     else:
         yield from _point(

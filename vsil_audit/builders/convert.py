@@ -59,7 +59,7 @@ def convert_offline(
     publishing = Publishing(
         folder, chosen.publish, name=plan.name, seed=plan.options.seed, drawer=drawer, limits=plan.limits, offline=True
     )
-    manifest = folder.begin(_manifest(plan, drawer, publishing, command))
+    manifest = folder.begin(_manifest(plan, drawer, chosen.publish, command))
     if (built := finished(folder)) is not None:
         publishing.publish(manifest, built.summary)
         listener.remark(f"This conversion was complete already; nothing was done again. Folder: {folder.path}")
@@ -74,7 +74,7 @@ def convert_offline(
     return Finish(folder, manifest, plan, run, conversion.looked_by, listener, command, (), publishing).built()
 
 
-def _manifest(plan: ScanPlan, drawer: Typographic, publishing: Publishing, command: str) -> BuildManifest:
+def _manifest(plan: ScanPlan, drawer: Typographic, publish: SetOptions, command: str) -> BuildManifest:
     settings: Mapping[str, Any] = {
         "offline": True,
         "view": plan.source.view,
@@ -83,7 +83,7 @@ def _manifest(plan: ScanPlan, drawer: Typographic, publishing: Publishing, comma
         "limit": plan.options.limit,
         "sample": plan.options.sample,
         "seed": plan.options.seed,
-        **publishing.settings(),
+        **publish.told(),
     }
     return BuildManifest(
         command="convert",

@@ -67,7 +67,7 @@ class PoolImage:
 class ImagePool:
     """Images of a folder or a benchmark, each content once; what is labelled unsafe there takes no part.
 
-    `unreadable`: how many could not be opened. `digest`: sha256 hex of all that is in it.
+    `unreadable`: how many could not be opened.
     """
 
     def __init__(self, path: Path, likeness: Likeness, limits: ImageLimits) -> None:
@@ -95,7 +95,6 @@ class ImagePool:
         if not self.images:
             raise ConfigurationError(f"the pool {path} has no image that opens", "Name a folder of benign images.")
         self._vectors = np.concatenate(vectors)
-        self.digest = hashlib.sha256("".join(sorted(seen)).encode()).hexdigest()
 
     def bytes_of(self, image: PoolImage) -> bytes:
         """Raises ConfigurationError where it has changed or gone since the pool was read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,20 @@ class SetOptions:
     licence: str = UNKNOWN
     hf: bool = False
 
+    def told(self) -> dict[str, Any]:
+        """What of it decides which pairs come out, for the build's manifest."""
+        told: dict[str, Any] = {"twins": None, "balance": self.balance}
+        if self.twins is not None:
+            told |= {"twins": self.twins.value, "clip": self.clip, "pool": _listing(self.pool) if self.pool else None}
+        return told
+
+
+def _listing(pool: Path) -> str:
+    """sha256 hex over names and sizes of the pool's files."""
+    files = [pool] if pool.is_file() else sorted(path for path in pool.rglob("*") if path.is_file())
+    lines = (f"{file.relative_to(pool).as_posix()}\t{file.stat().st_size}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
 
 class Publishing:
     """What joins and leaves one build's set, and all that is written about it."""
@@ -74,18 +89,6 @@ class Publishing:
         from vsil_audit.builders.clip_likeness import ClipLikeness
 
         return ClipLikeness(self._options.clip, offline=self._offline)
-
-    def settings(self) -> dict[str, Any]:
-        """What of it decides what comes out, for the build's manifest. Reads the pool."""
-        options = self._options
-        if options.twins is None:
-            return {"twins": None, "balance": options.balance}
-        return {
-            "twins": options.twins.value,
-            "pool": None if self._pool is None else self._pool.digest,
-            "likeness": None if self._pool is None else self._likeness.identity,
-            "balance": options.balance,
-        }
 
     def select(self) -> None:
         """Choose anew from the records what is in the set, and make the twins: before every `emit`."""

@@ -13,6 +13,7 @@ import click
 from vsil_audit.cli.building_options import agree_to_build, building_options, online_options
 from vsil_audit.cli.run_options import run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
+from vsil_audit.cli.set_options import finished_set_options
 from vsil_audit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     help="TrueType or OpenType file for words that are drawn. [default: Pillow's own, Latin only]",
 )
 @building_options
+@finished_set_options
 @run_options
 @run_option("--quiet", "-q", is_flag=True, help="No progress.")
 def command(

@@ -11,6 +11,7 @@ import click
 
 from vsil_audit.cli.asking_options import gateway_settings, model_names
 from vsil_audit.cli.sections import OptionIn
+from vsil_audit.cli.set_options import set_options
 from vsil_audit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def online_options(given: dict[str, Any], font: Path | None, scan: Callable[...,
         keep_images=who["keep_images"],
         rule=Rule(who["rule"]),
         acknowledge_use=who["acknowledge_use"],
+        publish=set_options(given),
         drawing=GeneratorOptions(font),
         scan=scan(gateway=settings),
     )

@@ -16,6 +16,7 @@ from vsil_audit.cli.building_options import agree_to_build, building_options, no
 from vsil_audit.cli.reading_options import reading_options, source_options
 from vsil_audit.cli.run_options import run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
+from vsil_audit.cli.set_options import finished_set_options, set_options
 
 if TYPE_CHECKING:
     from vsil_audit.builders.finishing import Built
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     help="TrueType or OpenType file for words that are drawn. [default: Pillow's own, Latin only]",
 )
 @building_options
+@finished_set_options
 @reading_options
 @run_options
 @run_option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -70,7 +72,8 @@ def _offline(given: dict[str, Any], reading: SourceOptions, font: Path | None) -
     from vsil_audit.builders.convert import ConvertOptions, convert_offline
 
     nothing_online(given)
-    return partial(convert_offline, options=ConvertOptions(_scan_options(given, reading), font))
+    publish = set_options(given)
+    return partial(convert_offline, options=ConvertOptions(_scan_options(given, reading), font, publish))
 
 
 def _online(path: str, given: dict[str, Any], reading: SourceOptions, font: Path | None) -> Callable[..., Built]:

@@ -17,7 +17,7 @@ from vsil_audit.images import DecodedImage, ImageLimits, decode
 from vsil_audit.reporting.numbers import spent
 from vsil_audit.reporting.page import json_for_script, render_page
 
-MOST_SHOWN = 24
+MOST_SHOWN = 18
 _SIDE = 320
 
 FATES = {

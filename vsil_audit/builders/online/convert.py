@@ -19,6 +19,7 @@ from vsil_audit.builders.gates.coherent import PROMPT as COHERENCE
 from vsil_audit.builders.gates.minors import PROMPT as MINORS
 from vsil_audit.builders.gates.overlap import Overlap
 from vsil_audit.builders.gates.pair_unsafe import PROMPT as PAIR
+from vsil_audit.builders.generators.kept import KeptImages
 from vsil_audit.builders.online.content import PROMPT as CONTENT
 from vsil_audit.builders.online.conversion import Conversion, Found
 from vsil_audit.builders.online.detoxify import PROMPT as DETOXIFY
@@ -28,6 +29,7 @@ from vsil_audit.builders.online.picture import CHECK, Pictures
 from vsil_audit.builders.online.picture import PROMPT as IMAGE_PROMPT
 from vsil_audit.builders.online.session import Session, check_models, session
 from vsil_audit.builders.online.terms import acknowledge
+from vsil_audit.builders.publishing import Publishing
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.source_pairs import draft_of, source_pair
 from vsil_audit.detectors import registry
@@ -144,7 +146,18 @@ def convert_plan(
         folder.write_manifest(left.model_copy(update={"state": "interrupted"}))
         raise
     told = (*warnings_of(options), *warnings)
-    return Finish(folder, manifest, plan, run, names, progress, command, told).built()
+    return Finish(
+        folder, manifest, plan, run, names, progress, command, told, _publishing(folder, plan, options)
+    ).built()
+
+
+def _publishing(folder: BuildFolder, plan: ScanPlan, options: OnlineOptions) -> Publishing:
+    """Benign images are made by a generator only where that costs nothing."""
+    generator = options.open_generator() if options.publish.twins is not None else None
+    free = KeptImages(generator, options.scan.cache) if generator is not None and not generator.paid else None
+    return Publishing(
+        folder, options.publish, name=plan.name, seed=options.scan.seed, limits=plan.limits, generator=free
+    )
 
 
 def with_spent(scan: ScanOptions, elsewhere: Spent) -> ScanOptions:

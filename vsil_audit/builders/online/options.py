@@ -9,6 +9,7 @@ from vsil_audit.builders.gates.panel import Rule
 from vsil_audit.builders.generators.base import ImageGenerator
 from vsil_audit.builders.generators.opening import GeneratorOptions, open_generator
 from vsil_audit.builders.generators.typographic import Typographic
+from vsil_audit.builders.publishing import SetOptions
 from vsil_audit.gateway.meter import Meter
 from vsil_audit.runs.plan import ScanOptions
 
@@ -22,7 +23,7 @@ class OnlineOptions:
     one, or what `--image-generator` would name; without any, pairs whose image does not carry the harm stay unfixed.
     `keep_images`: none is made. `drawing` is for generators that are named. `rule` of gate A's panel. `rounds`: of
     making, checking and refining an image. `scan`: how the source is scanned before, and the set after; its gateway
-    settings and budget hold for all calls.
+    settings and budget hold for all calls. `publish`: twins, balance and what is written of the finished set.
     """
 
     editor: str
@@ -35,6 +36,7 @@ class OnlineOptions:
     drawing: GeneratorOptions = field(default_factory=GeneratorOptions)
     acknowledge_use: bool = False
     scan: ScanOptions = field(default_factory=ScanOptions)
+    publish: SetOptions = field(default_factory=SetOptions)
 
     @property
     def panel(self) -> tuple[str, ...]:
@@ -78,4 +80,5 @@ class OnlineOptions:
             "rule": self.rule.value,
             "rounds": self.rounds,
             "base_url": self.scan.gateway.base_url,
+            **self.publish.told(),
         }
