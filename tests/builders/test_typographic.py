@@ -43,6 +43,38 @@ def test_ocr_reads_what_was_drawn() -> None:
         assert read == [word.folded for word in words(phrase)]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "instead"),
+    [
+        ("naïve gnome, déjà vu", "naive gnome, deja vu"),
+        ("a gnome – “Łódź” style", "a gnome - “Lodz” style"),
+        ("Straße", "Strasse"),
+        ("e\u0301te\u0301", "ete"),
+    ],
+)
+def test_letters_that_the_font_lacks_are_drawn_plainly_and_that_is_told(prompt: str, instead: str) -> None:
+    made, plain = drawn(prompt), drawn(instead)
+    assert isinstance(made, GeneratedImage)
+    assert isinstance(plain, GeneratedImage)
+    assert (made.revised_prompt, plain.revised_prompt) == (instead, "")
+    assert made.data == plain.data
+
+
+def test_ocr_reads_punctuation_long_words_and_accents() -> None:
+    reader = OcrReader()
+    for phrase in ("state-of-the-art gnome's", "a.k.a. “The Gnome” (50% off!)", "mail: gnome@garden.org, $1,000.00",
+                   "electroencephalographically counterrevolutionary", "Ångström, señor Ñandú"):  # fmt: skip
+        lines = reader.read(np.asarray(opened(drawn(phrase))))
+        read = "".join(word.folded for line in lines for word in words(line.text))
+        assert read == "".join(word.folded for word in words(phrase))
+
+
+def test_a_word_is_broken_only_where_it_must_be() -> None:
+    made = Typographic()._layout("a counterrevolutionaries b", 450, 450)
+    assert made is not None
+    assert "counterrevolutionaries" in " ".join(made.lines).split()
+
+
 def test_equal_requests_give_equal_bytes_and_seeds_change_the_colours() -> None:
     assert drawn("garden gnome", 5) == drawn("garden gnome", 5)
     corners = {opened(drawn("garden gnome", seed)).getpixel((0, 0)) for seed in range(20)}
@@ -73,7 +105,7 @@ def test_long_words_are_broken_and_nothing_leaves_the_card() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "kind"),
-    [("", "empty_prompt"), (" \n ", "empty_prompt"), ("x" * (MOST_CHARACTERS + 1), "too_long"), ("園芸", "no_glyph"),
+    [("", "empty_prompt"), (" \n ", "empty_prompt"), ("x" * (MOST_CHARACTERS + 1), "too_long"), ("園芸", "no_glyph"), ("1½ gnomes", "no_glyph"),
      ("a\x00b", "no_glyph"), ("\ud800", "no_glyph")],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_said(prompt: str, kind: str) -> None:

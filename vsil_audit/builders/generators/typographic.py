@@ -1,6 +1,7 @@
 """Our own renderer: words drawn on a card, or on a strip below an image. Offline, deterministic, readable by OCR.
 
-Fonts: Pillow's own (Latin), or a file that the user names. What a font lacks is said, never drawn as empty boxes.
+Fonts: Pillow's own (Latin without accents), or a file that the user names. A letter that the font lacks is drawn as the
+plain one that it is a variant of (`é` as `e`), which is told; what has none is said, never drawn as an empty box.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from vsil_audit.images import DecodedImage
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-VERSION = 1
+VERSION = 2
 MOST_CHARACTERS = 600
 _LARGEST, _SMALLEST = 72, 18
 _MARGIN_SHARE = 0.06
@@ -31,6 +32,27 @@ _STRIP_SHARE = 0.5
 _LEAST_WIDTH = 320
 _PAPERS = ((255, 255, 255), (250, 247, 240), (242, 246, 250), (244, 248, 241))
 _INKS = ((17, 17, 17), (28, 33, 45), (45, 26, 20))
+_PLAIN = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    **dict.fromkeys("\u2018\u2019\u201a\u2032\u00b4", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u2033", '"'),
+    "\u2022": "-",
+    "\u00d7": "x",
+    "ß": "ss",
+    "ẞ": "SS",
+    "æ": "ae",
+    "Æ": "AE",
+    "œ": "oe",
+    "Œ": "OE",
+    "ø": "o",
+    "Ø": "O",
+    "ł": "l",
+    "Ł": "L",
+    "đ": "d",
+    "Đ": "D",
+    "ı": "i",
+}
+"""What else stands for a character that a font lacks, where Unicode knows no decomposition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +77,10 @@ class Typographic:
         """Raises ConfigurationError for a file that is no font."""
         self._file = font
         self._faces: dict[int, FreeTypeFont] = {}
-        self._missing_glyph: bytes | None = None
+        self._known: dict[str, bool] = {}
         content = hashlib.sha256(font.read_bytes()).hexdigest()[:16] if font and font.is_file() else "pillow"
         self.identity = f"typographic {VERSION}; font {content}"
-        self._face(_SMALLEST)
+        self._missing_glyph = self._mask("\U0010fffd")
 
     async def generate(self, request: ImageRequest) -> GeneratedImage | GenerationFailure:
         """A card of the request's size with the prompt drawn on it; colours by the seed."""
@@ -68,7 +90,8 @@ class Typographic:
         """Nothing is open."""
 
     def card(self, request: ImageRequest) -> GeneratedImage | GenerationFailure:
-        text = " ".join(request.prompt.split())
+        asked = " ".join(request.prompt.split())
+        text = self._drawable(asked)
         if (problem := self._problem(text)) is not None:
             return problem
         margin = round(_MARGIN_SHARE * min(request.width, request.height))
@@ -80,12 +103,13 @@ class Typographic:
         paper, ink = self._colours(request.seed)
         image = Image.new("RGB", (request.width, request.height), paper)
         self._draw(image, layout, (request.height - layout.height) // 2, ink)
-        return _png(image)
+        return _png(image, text if text != asked else "")
 
     def below(self, picture: DecodedImage, text: str) -> GeneratedImage | GenerationFailure:
         """The picture, whole and unchanged, with the text on a white strip below it. A narrow picture is set on a
         wider ground, so that letters keep a readable size."""
-        text = " ".join(text.split())
+        asked = " ".join(text.split())
+        text = self._drawable(asked)
         if (problem := self._problem(text)) is not None:
             return problem
         pixels = picture.pixels
@@ -97,7 +121,18 @@ class Typographic:
         image = Image.new("RGB", (width, pixels.height + strip), _PAPERS[0])
         image.paste(pixels, ((width - pixels.width) // 2, 0))
         self._draw(image, layout, pixels.height + margin, _INKS[0])
-        return _png(image)
+        return _png(image, text if text != asked else "")
+
+    def _drawable(self, text: str) -> str:
+        """The text with each character that the font lacks in its plain spelling, where there is one."""
+        return "".join(c if c.isspace() or self._has(c) else self._plain(c) for c in unicodedata.normalize("NFC", text))
+
+    def _plain(self, character: str) -> str:
+        if unicodedata.category(character) == "No":  # `1½` is not `11/2`
+            return character
+        parts = unicodedata.normalize("NFKD", character)
+        plain = "".join(_PLAIN.get(c, c) for c in parts if not unicodedata.combining(c))
+        return plain if plain and all(map(self._has, plain)) else character
 
     def _problem(self, text: str) -> GenerationFailure | None:
         if not text:
@@ -112,12 +147,12 @@ class Typographic:
 
     def _has(self, character: str) -> bool:
         """Whether the font has that letter: what it has not is drawn as a letter that no font has."""
-        if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
-            return False
-        face = self._face(_LARGEST)
-        if self._missing_glyph is None:
-            self._missing_glyph = bytes(face.getmask("\U0010fffd"))
-        return bytes(face.getmask(character)) != self._missing_glyph
+        if character not in self._known:
+            self._known[character] = _drawn(character) and self._mask(character) != self._missing_glyph
+        return self._known[character]
+
+    def _mask(self, character: str) -> bytes:
+        return bytes(self._face(_LARGEST).getmask(character))
 
     def _face(self, size: int) -> FreeTypeFont:
         if size not in self._faces:
@@ -135,12 +170,16 @@ class Typographic:
         return self._faces[size]
 
     def _layout(self, text: str, width: int, height: int) -> _Layout | None:
-        """In the largest letters that fit; None where even the smallest do not."""
+        """In the largest letters that fit, with every word whole where that can be; None where even the smallest do
+        not."""
+        broken: _Layout | None = None
         for size in range(_LARGEST, _SMALLEST - 1, -6):
             layout = self._wrapped(text, width, size)
             if layout.height <= height:
-                return layout
-        return None
+                if all(layout.font.getlength(word) <= width for word in text.split()):
+                    return layout
+                broken = broken or layout
+        return broken
 
     def _wrapped(self, text: str, width: int, size: int) -> _Layout:
         face = self._face(size)
@@ -167,6 +206,11 @@ class Typographic:
         return draw.choice(_PAPERS), draw.choice(_INKS)
 
 
+def _drawn(character: str) -> bool:
+    """Not a control character, half of a pair, or no character at all."""
+    return unicodedata.category(character) not in ("Cc", "Cs", "Co", "Cn")
+
+
 def _pieces(word: str, face: FreeTypeFont, width: int) -> list[str]:
     """A word, or the parts of one that is wider than a line."""
     pieces: list[str] = []
@@ -177,7 +221,7 @@ def _pieces(word: str, face: FreeTypeFont, width: int) -> list[str]:
     return [*pieces, word]
 
 
-def _png(image: Image.Image) -> GeneratedImage:
+def _png(image: Image.Image, drawn_instead: str) -> GeneratedImage:
     target = io.BytesIO()
     image.save(target, "PNG", optimize=True)
-    return GeneratedImage(target.getvalue(), "PNG")
+    return GeneratedImage(target.getvalue(), "PNG", drawn_instead)
