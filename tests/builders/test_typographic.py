@@ -105,9 +105,16 @@ def test_long_words_are_broken_and_nothing_leaves_the_card() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "kind"),
-    [("", "empty_prompt"), (" \n ", "empty_prompt"), ("x" * (MOST_CHARACTERS + 1), "too_long"), ("園芸", "no_glyph"), ("1½ gnomes", "no_glyph"),
-     ("a\x00b", "no_glyph"), ("\ud800", "no_glyph")],
-)  # fmt: skip
+    [
+        ("", "empty_prompt"),
+        (" \n ", "empty_prompt"),
+        ("x" * (MOST_CHARACTERS + 1), "too_long"),
+        ("園芸", "no_glyph"),
+        ("1½ gnomes", "no_glyph"),
+        ("a\x00b", "no_glyph"),
+        ("\ud800", "no_glyph"),
+    ],
+)
 def test_what_cannot_be_drawn_is_said(prompt: str, kind: str) -> None:
     failure = drawn(prompt)
     assert isinstance(failure, GenerationFailure)
