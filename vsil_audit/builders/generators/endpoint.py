@@ -101,11 +101,12 @@ class EndpointImages:
         place = await self._limiter.acquire()
         while True:
             try:
-                if (over := self._over()) is not None:
-                    return over
                 reserved = await self._meter.reserve(self._spend, tokens, 0, images=1)
                 if isinstance(reserved, CallFailure):
                     return GenerationFailure(reserved.kind.value, reserved.detail, resumable=reserved.resumable)
+                if (over := self._over()) is not None:
+                    self._meter.failed(reserved, sent=False, charged=False)
+                    return over
                 begun = loop.time()
                 ends = begun + self._retry.total_timeout if ends is None else ends
                 try:

@@ -36,6 +36,8 @@ def open_generator(text: str, options: GeneratorOptions | None = None, meter: Me
     `diffusers/FOLDER`, with `?steps=…&guidance=…&offload=…` where wanted; `images/PROVIDER/MODEL` or `images/NAME@URL`
     for an OpenAI-compatible images endpoint.
 
+    `meter` counts what is paid for; without one, the budget of `options` holds for this generator alone.
+
     Nothing is sent, fetched or loaded yet. Raises ConfigurationError for a text that names nothing, a missing key, a
     pipeline that is not here, or a budget in dollars where an image's price is not known; MissingDependencyError where
     pipelines cannot run.
