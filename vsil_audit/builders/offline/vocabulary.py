@@ -43,7 +43,8 @@ FUNCTION_WORDS = (
     | _words(
         "how why where when there here not too very without has have had is are was were using used such "
         "online tonight today tomorrow yesterday now soon later everywhere somewhere anywhere abroad together "
-        "alone again ago instead first next"
+        "alone again ago instead first next overnight forever nearby indoors outdoors upstairs downstairs afterwards "
+        "beforehand"
     )
 )
 PARTICLES = _words("down off up out away back")
