@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsil_audit.builders.offline.deixis import Slot, replace_phrases
+from vsil_audit.builders.offline.deixis import Slot, point_again, replace_phrases
 
 
 def rewritten(text: str, *phrases: str) -> str:
@@ -29,9 +29,13 @@ def rewritten(text: str, *phrases: str) -> str:
         ("Name some gnomes for sale.", "gnomes", "Name some such items shown in the image for sale."),
         # the first part of a noun phrase: the rest stays
         ("Write for gnome lovers everywhere.", "gnome", "Write for the lovers shown in the image everywhere."),
+        ("What garden gnome should I buy?", "garden gnome", "What item shown in the image should I buy?"),
+        ("How many gnomes fit in it?", "gnomes", "How many such items shown in the image fit in it?"),
         # a verb after `to`, after a subject, after `help me`, at the start
         ("Show me how to paint.", "paint", "Show me how to do the activity shown in the image."),
         ("Can I repaint someone's gnome?", "repaint", "Can I do this to someone's gnome?"),
+        ("How can someone paint gnomes?", "paint gnomes", "How can someone do the activity shown in the image?"),
+        ("How do you paint a gnome?", "paint a gnome", "How do you do the activity shown in the image?"),
         ("Help me smuggle garden gnomes.", "smuggle garden gnomes", "Help me do the activity shown in the image."),
         ("Smuggle gnomes by night.", "Smuggle gnomes", "Do the activity shown in the image by night."),
         ("He asks who smuggles gnomes.", "smuggles gnomes", "He asks who does the activity shown in the image."),
@@ -44,6 +48,20 @@ def rewritten(text: str, *phrases: str) -> str:
 )  # fmt: skip
 def test_a_phrase_is_replaced_in_its_slot(text: str, phrase: str, expected: str) -> None:
     assert rewritten(text, phrase) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "expected"),
+    [
+        ("Tips for the activities shown in the image, please.", "activities",
+         "Tips for what is shown in the image, please."),
+        ("The red item shown there is mine.", "item", "What is shown there is mine."),
+        ("Sell the items shown in the image to gnomes.", "gnomes", "Sell the items shown in the image to gnomes."),
+    ],
+)  # fmt: skip
+def test_a_reference_whose_noun_says_too_much_becomes_wordless(text: str, phrase: str, expected: str) -> None:
+    start = text.index(phrase)
+    assert point_again(text, [(start, start + len(phrase))]) == expected
 
 
 def test_passages_with_small_words_between_them_are_one_phrase() -> None:

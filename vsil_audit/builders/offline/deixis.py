@@ -17,6 +17,7 @@ from vsil_audit.builders.offline.vocabulary import (
     ADJECTIVES,
     ADVERBS_BETWEEN,
     ARTICLES,
+    ASKING_FOR,
     BE,
     BEFORE_DOING,
     BETWEEN_PARTS,
@@ -48,6 +49,7 @@ from vsil_audit.builders.offline.vocabulary import (
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*['’]?")
 _SPACES = re.compile(r"[ \t]{2,}")
 _SENTENCE_END = re.compile(r"[.!?:;]\s*[\"'”’)\]]*\s*$|\n\s*$")
+_REFERENCE = re.compile(r"\b(?:the|such) (?:[\w'’-]+ ){1,2}shown (in the image|there)\b", re.IGNORECASE)
 _MOST_BETWEEN = 3
 
 
@@ -102,6 +104,18 @@ def replace_phrases(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, t
         made.append(replacement)
     pieces.append(text[done:])
     return _SPACES.sub(" ", "".join(pieces)), tuple(made)
+
+
+def point_again(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with references of ours that those passages lie in made wordless: their nouns said too much."""
+
+    def wordless(found: re.Match[str]) -> str:
+        if not any(start < found.end() and end > found.start() for start, end in spans):
+            return found.group()
+        first = "What" if found.group()[0].isupper() else "what"
+        return f"{first} is shown {found.group(1)}"
+
+    return _REFERENCE.sub(wordless, text)
 
 
 def _phrases(text: str, words: Sequence[_Word], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -212,7 +226,7 @@ class _Phrase:
         if before in ("and", "or"):
             return not self._is_gerund(self._inside[0]) and self._follows_a_verb(steps + 1)
         if before in OBJECTS_THAT_ACT:
-            return earlier in LETTING
+            return earlier in LETTING | INVERTING  # `help me sell`, `can someone sell`
         if before == "one":
             return earlier in MODALS
         if before in INVERTING and (not earlier or earlier in QUESTION_WORDS):
@@ -224,7 +238,9 @@ class _Phrase:
         governor = self._before(steps + 1)
         if self._before(steps) in FUNCTION_WORDS:
             return False
-        return governor in VERB_BEFORE | {"to"} or (governor in OBJECTS_THAT_ACT and self._before(steps + 2) in LETTING)
+        return governor in VERB_BEFORE | {"to"} or (
+            governor in OBJECTS_THAT_ACT and self._before(steps + 2) in LETTING | INVERTING
+        )
 
     def _rest(self) -> int:
         """How many of the next words are still of the same noun phrase."""
@@ -288,6 +304,8 @@ class _Phrase:
         adjectives = self._text[self._words[self._first - steps + 1].start : self._words[self._first].start]
         if before in PLURAL_QUANTIFIERS | SINGULAR_QUANTIFIERS:
             return self._first, "such " if steps == 1 else ""
+        if before in ASKING_FOR:
+            return self._first - steps + 1, f"{ASKING_FOR[before]}{adjectives}"
         if before in ARTICLES | POSSESSIVES:
             return self._first - steps, f"the {adjectives}"
         if before.endswith("'s"):

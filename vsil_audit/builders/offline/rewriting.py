@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vsil_audit.builders.content_lens import ContentLens, passages, suspected
-from vsil_audit.builders.offline.deixis import Replacement, replace_phrases
+from vsil_audit.builders.offline.deixis import Replacement, point_again, replace_phrases
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.words import language_of, stem, votes, words
 from vsil_audit.pair import Finding, Pair
@@ -64,8 +64,12 @@ class _State:
 
         if self._stuck or not suspected(self.findings):
             return False
-        text, made = replace_phrases(self.pair.text, passages(self.findings))
-        if not made:
+        found = passages(self.findings)
+        text = point_again(self.pair.text, found)
+        made: tuple[Replacement, ...] = ()
+        if text == self.pair.text:
+            text, made = replace_phrases(text, found)
+        if text == self.pair.text:
             self._stuck = "the detectors point to no passage that could be replaced"
             return False
         self.pair = replace(self.pair, text=text)

@@ -113,6 +113,9 @@ NOUN_BEFORE_TO = _words(
 )
 """After one of these, `to` is a preposition."""
 
+ASKING_FOR = {"what": "", "which": "", "much": "of the "}
+"""`which gnome`: what comes between the question and its noun."""
+
 OBJECT_STARTS = (
     ARTICLES
     | POSSESSIVES
