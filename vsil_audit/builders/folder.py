@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.folder import write_atomically
 
 PROVENANCE = "provenance"
+_KEEPING = threading.Lock()
 _EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff"}
 
 
@@ -125,8 +127,9 @@ class BuildFolder:
         """Keep the bytes and return their digest, sha256 hex."""
         digest = hashlib.sha256(data).hexdigest()
         file = self.image_file(digest, image_format)
-        if not file.is_file():
-            write_atomically(file, data)
+        with _KEEPING:  # two drafts may have the same image at the same moment
+            if not file.is_file():
+                write_atomically(file, data)
         return digest
 
     def image_part(self, image: BuiltImage) -> ImagePart:

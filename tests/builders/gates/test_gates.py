@@ -91,9 +91,7 @@ def test_a_judge_that_failed_decides_nothing() -> None:
         ("safe", "unsafe", "perhaps", None, "a judge failed: off_menu"),
     ],
 )
-def test_a_pair_must_be_unsafe_by_its_image(
-    text: str, image: str, pair: str, passes: bool | None, reason: str
-) -> None:
+def test_a_pair_must_be_unsafe_by_its_image(text: str, image: str, pair: str, passes: bool | None, reason: str) -> None:
     result, _ = judged(PairUnsafe(("v",), show), DRAFT, always(text=text, image=image, pair=pair))
     assert (result.passed, result.reason) == (passes, reason)
 

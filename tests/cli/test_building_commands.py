@@ -1,0 +1,83 @@
+"""`convert` with models and `build` at the command line: what is refused, asked for, shown, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from build_server import Cast, Plan, serving, write_set
+from chat_server import ChatServer
+
+from vsil_audit.errors import ExitCode
+
+PLANS = {"Ada": Plan("garden gnome"), "Cid": Plan("stone owl", ("tame", "leaky"))}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_set(tmp_path / "set", PLANS, harmless=("Zoe",), described=True)
+
+
+def convert(server: ChatServer, source: Path, *more: str) -> tuple[str, ...]:
+    return (
+        *("convert", str(source), "--editor", server.model("editor"), "--detectors", "description_overlap"),
+        *("--out", str(source.parent / "out"), "--workers", "1", *more),
+    )
+
+
+def test_the_notice_comes_before_anything_is_asked(vsil_audit: Callable[..., Any], source: Path) -> None:
+    with serving(Cast(PLANS)) as server:
+        said = vsil_audit(*convert(server, source))
+        assert said.code == ExitCode.USAGE
+        assert "not for training models to comply" in said.err
+        assert "--acknowledge-use" in said.err
+        assert not server.heard
+        done = vsil_audit(*convert(server, source, "--acknowledge-use", "-q"))
+    assert done.code == ExitCode.OK, done.err
+    assert "2 pairs of 3 in the new set" in done.out
+    assert "is the text alone safe?" in done.out
+    rows = json.loads((source.parent / "out" / "data.json").read_text())
+    assert [row["instruction_id"] for row in rows] == ["Ada", "Zoe"]
+
+
+def test_a_budget_and_a_dead_endpoint_have_their_exit_codes(vsil_audit: Callable[..., Any], source: Path) -> None:
+    with serving(Cast(PLANS)) as server:
+        said = vsil_audit(*convert(server, source, "--acknowledge-use", "--max-calls", "2", "-q"))
+        assert said.code == ExitCode.INCONCLUSIVE, said.err
+        gone = convert(server, source, "-q")
+    assert vsil_audit(*gone).code == ExitCode.NO_PROVIDER
+
+
+def test_models_are_named_or_not(vsil_audit: Callable[..., Any], source: Path) -> None:
+    out = source.parent / "out"
+    nobody = vsil_audit("convert", source, "--out", out)
+    assert (nobody.code, "--editor" in nobody.err) == (ExitCode.USAGE, True)
+    both = vsil_audit("convert", source, "--out", out, "--offline", "--judges", "openai/x")
+    assert (both.code, "--judges is of no use with --offline" in both.err) == (ExitCode.USAGE, True)
+    assert not out.exists()
+
+
+def test_a_billed_model_needs_consent(
+    vsil_audit: Callable[..., Any], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
+    given = ("convert", source, "--editor", "openai/gpt-4o", "--out", source.parent / "out", "--acknowledge-use")
+    said = vsil_audit(*given)
+    assert said.code == ExitCode.USAGE
+    assert "this conversion costs money, and nobody is there to agree" in said.err
+    assert "build_detoxify" in said.err, "what it would cost is shown"
+
+
+def test_build_says_what_it_lacks(vsil_audit: Callable[..., Any], tmp_path: Path) -> None:
+    with serving(Cast({})) as server:
+        given = ("build", "--editor", server.model("editor"), "--out", tmp_path / "out", "--acknowledge-use")
+        neither = vsil_audit(*given)
+        assert (neither.code, "--per-subcategory N, or --from-images" in neither.err) == (ExitCode.USAGE, True)
+        no_maker = vsil_audit(*given, "--per-subcategory", "1")
+        assert (no_maker.code, "--image-generator" in no_maker.err) == (ExitCode.USAGE, True)
+        unknown = vsil_audit(*given, "--per-subcategory", "1", "--taxonomy", "no-such-file.yaml")
+        assert (unknown.code, "no-such-file.yaml" in unknown.err) == (ExitCode.USAGE, True)
+        assert not server.heard
