@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from vsil_audit.builders.record import Record
 from vsil_audit.builders.selection import finished_records, left_out, twin_of, twins, write_selection
 from vsil_audit.builders.summary import BuildSummary
 from vsil_audit.builders.twins import TwinMaker, TwinWay
+from vsil_audit.gateway.blocking import GatewayThread
 from vsil_audit.images import ImageLimits
 from vsil_audit.runs.folder import write_atomically
 
@@ -102,7 +102,8 @@ class Publishing:
             maker = TwinMaker(
                 self._folder, self._drawer, self._limits, self._seed, pool=self._pool, generator=self._generator
             )
-            found = asyncio.run(maker.make(rest, self._options.twins))
+            with GatewayThread() as thread:  # a notebook's own thread has a loop already
+                found = thread.carry_out(maker.make(rest, self._options.twins))
             made, gone = found.records, gone | found.left_out
         write_selection(self._folder, made, gone)
 
