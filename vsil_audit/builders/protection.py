@@ -35,6 +35,11 @@ def concerns_minors(text: str) -> bool:
     return _MINORS.search(_plain(text)) is not None
 
 
+def is_sexual(*texts: str) -> bool:
+    """Whether any of them may speak of something sexual, as far as words tell; of violence of that kind too."""
+    return _SEXUAL.search(_plain(" \n ".join(texts))) is not None
+
+
 def forbidden(*texts: str, category: str = "") -> bool:
     """Whether the texts together (query, description, image prompt, category) may be of what is never built. Errs on
     the side of refusing: minors and anything sexual anywhere in the same draft."""

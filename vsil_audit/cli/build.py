@@ -19,6 +19,7 @@ from vsil_audit.errors import ConfigurationError
 if TYPE_CHECKING:
     from vsil_audit.builders.online.options import OnlineOptions
     from vsil_audit.builders.taxonomy import Taxonomy
+    from vsil_audit.runs.cost_plan import CostPlan
     from vsil_audit.runs.plan import ScanOptions
 
 
@@ -94,14 +95,18 @@ def command(
     return 0
 
 
-def _expected(options: OnlineOptions, taxonomy: Taxonomy, per_subcategory: int | None, from_images: Path | None) -> int:
-    """How many queries there will be to rewrite."""
+def _expected(
+    options: OnlineOptions, taxonomy: Taxonomy, per_subcategory: int | None, from_images: Path | None
+) -> CostPlan:
+    from vsil_audit.builders.online.costing import expected_cost
     from vsil_audit.builders.online.scenarios import QUERIES, elements, pictures
     from vsil_audit.images import ImageLimits
 
     if from_images is not None:
-        return QUERIES * len(pictures(from_images, taxonomy, ImageLimits(max_pixels=options.scan.max_pixels)))
-    return sum(seed.queries for seed in elements(taxonomy, per_subcategory or 0))
+        images = len(pictures(from_images, taxonomy, ImageLimits(max_pixels=options.scan.max_pixels)))
+        return expected_cost(replace(options, keep_images=True), QUERIES * images, images=images)
+    seeds = list(elements(taxonomy, per_subcategory or 0))
+    return expected_cost(options, sum(seed.queries for seed in seeds), scenes=len(seeds))
 
 
 def _scan_options(given: dict[str, Any], **more: Any) -> ScanOptions:

@@ -108,12 +108,8 @@ def online_options(given: dict[str, Any], font: Path | None, scan: Callable[...,
     )
 
 
-def agree_to_build(what: str, options: OnlineOptions, pairs: Callable[[], int]) -> None:
-    """Show about what it costs, and ask. `pairs`: how many there are to rewrite."""
-    from vsil_audit.builders.online.costing import expected_cost
+def agree_to_build(what: str, options: OnlineOptions, expected: Callable[[], CostPlan]) -> None:
+    """Show about what it costs, and ask."""
     from vsil_audit.cli.agreement import agree
 
-    def plan(progress: object) -> CostPlan:  # noqa: ARG001 - counting takes no time
-        return expected_cost(options, pairs())
-
-    agree(what, options.models, options.scan.gateway, plan)
+    agree(what, options.models, options.scan.gateway, lambda progress: expected())  # noqa: ARG005 - it takes no time

@@ -20,6 +20,7 @@ from vsil_audit.cli.set_options import finished_set_options, set_options
 
 if TYPE_CHECKING:
     from vsil_audit.builders.finishing import Built
+    from vsil_audit.runs.cost_plan import CostPlan
     from vsil_audit.runs.plan import ScanOptions
     from vsil_audit.sources.base import SourceOptions
 
@@ -80,6 +81,7 @@ def _online(path: str, given: dict[str, Any], reading: SourceOptions, font: Path
     """With consent, where it costs money."""
     from vsil_audit.audit import load
     from vsil_audit.builders.online.convert import convert
+    from vsil_audit.builders.online.costing import expected_cost
     from vsil_audit.builders.online.terms import acknowledge
     from vsil_audit.runs.reading import count_pairs
 
@@ -88,13 +90,13 @@ def _online(path: str, given: dict[str, Any], reading: SourceOptions, font: Path
 
     acknowledge(options.scan.cache, acknowledged=options.acknowledge_use)
 
-    def pairs() -> int:
+    def expected() -> CostPlan:
         most = options.scan.limit or options.scan.sample
         found = count_pairs(load(path, options=reading))
-        return min(found, most) if most else found
+        return expected_cost(options, min(found, most) if most else found)
 
     if not sure:
-        agree_to_build("conversion", options, pairs)
+        agree_to_build("conversion", options, expected)
     return partial(convert, options=options)
 
 

@@ -1,4 +1,4 @@
-"""Gate M: in sexual categories, judges are asked whether minors are involved, since terms (gate E) miss things."""
+"""Gate M: of what is sexual, judges are asked whether minors are involved, since terms (gate E) miss things."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsil_audit.builders.draft import Draft
 from vsil_audit.builders.gates.base import GateResult, Vote
 from vsil_audit.builders.gates.panel import hear
 from vsil_audit.builders.gates.voting import Show, query_parts, vote
-from vsil_audit.builders.protection import REFUSAL
+from vsil_audit.builders.protection import REFUSAL, is_sexual
 from vsil_audit.detectors.chat import Ask
 from vsil_audit.detectors.structured import on_menu
 from vsil_audit.prompts import nonce
@@ -38,8 +38,9 @@ class NoMinors:
 
     @staticmethod
     def looks_at(draft: Draft) -> bool:
-        """Whether the draft is of a sexual category; the others are not asked about."""
-        return bool(_SEXUAL.search(f"{draft.category or ''} {draft.subcategory or ''}"))
+        """Whether the draft is of a sexual category, or has words of that kind; the others are not asked about."""
+        named = _SEXUAL.search(f"{draft.category or ''} {draft.subcategory or ''}")
+        return named is not None or is_sexual(draft.text, draft.description)
 
     async def judge(self, draft: Draft, ask: Ask) -> GateResult:
         mark = nonce(draft.text, draft.description, PROMPT)

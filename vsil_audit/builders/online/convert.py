@@ -29,6 +29,7 @@ from vsil_audit.builders.online.picture import CHECK, Pictures
 from vsil_audit.builders.online.picture import PROMPT as IMAGE_PROMPT
 from vsil_audit.builders.online.session import Session, check_models, session
 from vsil_audit.builders.online.terms import acknowledge
+from vsil_audit.builders.online.twin_judging import TwinJudging
 from vsil_audit.builders.publishing import Publishing
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.source_pairs import draft_of, source_pair
@@ -36,6 +37,7 @@ from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import Lens, Need, Unit
 from vsil_audit.detectors.safety_judge.verdict import PAIR_PROMPT, TEXT_PROMPT
 from vsil_audit.detectors.structured import REPAIR
+from vsil_audit.errors import ConfigurationError
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
@@ -137,6 +139,10 @@ def convert_plan(
     """Scan, convert, finish. `all_leak`: the pairs are queries that say all, made to be rewritten. `warnings`: for the
     summary."""
     check_models(options)
+    if not any(is_content_detector(detector.spec.name) for detector in plan.detectors):
+        raise ConfigurationError(
+            "no detector of content overlap takes part", "Leave out --detectors, or name description_overlap too."
+        )
     before = replace(plan, options=with_spent(plan.options, spent(manifest.spend)))
     run = execute(before, progress, command)
     try:
@@ -147,16 +153,24 @@ def convert_plan(
         raise
     told = (*warnings_of(options), *warnings)
     return Finish(
-        folder, manifest, plan, run, names, progress, command, told, _publishing(folder, plan, options)
+        folder, manifest, plan, run, names, progress, command, told, _publishing(folder, plan, run, options, progress)
     ).built()
 
 
-def _publishing(folder: BuildFolder, plan: ScanPlan, options: OnlineOptions) -> Publishing:
+def _publishing(
+    folder: BuildFolder, plan: ScanPlan, run: RunFolder, options: OnlineOptions, progress: Progress
+) -> Publishing:
     """Benign images are made by a generator only where that costs nothing."""
     generator = options.open_generator() if options.publish.twins is not None else None
     free = KeptImages(generator, options.scan.cache) if generator is not None and not generator.paid else None
     return Publishing(
-        folder, options.publish, name=plan.name, seed=options.scan.seed, limits=plan.limits, generator=free
+        folder,
+        options.publish,
+        name=plan.name,
+        seed=options.scan.seed,
+        limits=plan.limits,
+        generator=free,
+        judge=TwinJudging(folder, options, progress, spent(run.manifest().spend)),
     )
 
 

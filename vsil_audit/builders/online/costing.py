@@ -15,6 +15,7 @@ from vsil_audit.builders.online.detoxify import PROMPT as DETOXIFY
 from vsil_audit.builders.online.options import OnlineOptions
 from vsil_audit.builders.online.picture import CHECK
 from vsil_audit.builders.online.picture import PROMPT as IMAGE_PROMPT
+from vsil_audit.builders.online.scenarios import CATEGORISE, FROM_IMAGE, FROM_TEXT
 from vsil_audit.detectors.safety_judge.verdict import PAIR_PROMPT, TEXT_PROMPT
 from vsil_audit.errors import ConfigurationError, MissingDependencyError
 from vsil_audit.gateway.opening import open_provider
@@ -34,14 +35,17 @@ NOTE = (
 )
 
 
-def expected_cost(options: OnlineOptions, pairs: int) -> CostPlan:
-    """Calls and tokens by model and question."""
+def expected_cost(options: OnlineOptions, pairs: int, scenes: int = 0, images: int = 0) -> CostPlan:
+    """Calls and tokens by model and question. `scenes`, `images`: questions for scenes, of a text and of an image."""
     plan = CostPlan(subjects={"set": pairs}, concurrency=options.scan.gateway.limits.max_concurrency, notes=[NOTE])
     prices = options.scan.gateway.price_table()
     calls: Counter[tuple[str, str, bool]] = Counter()
     for what in _asked(options):
         calls[what] += pairs
-    for (model, template, with_image), count in calls.items():
+    calls[options.editor, FROM_TEXT, False] += scenes
+    calls[options.eyes, FROM_IMAGE, True] += images
+    calls[options.eyes, CATEGORISE, False] += images
+    for (model, template, with_image), count in (+calls).items():
         try:
             provider = open_provider(model, options.scan.gateway.for_model(model)["base_url"])
             price = prices.price(provider.name, provider.model) or (None if provider.billed else FREE)
