@@ -75,6 +75,7 @@ class Finish:
         """Records of all pairs must be there. Raises what a scan raises; the same call then goes on."""
         warnings = [*self.warnings, *self._settle()]
         after = self._last_scan()
+        manifest = self.folder.manifest()
         summary = summarise(
             self.folder.records(),
             command=self.manifest.command,
@@ -84,15 +85,15 @@ class Finish:
             looked_by=self.looked_by,
         )
         scans = (self.before.manifest().spend, [] if after is None else after.folder.manifest().spend)
-        spend = together(self.manifest.spend, *scans)
+        spend = together(manifest.spend, *scans)
         summary = summary.model_copy(update={"warnings": [*summary.warnings, *warnings], "spend": spend})
         summary = self._publishing.summary(summary)
-        self._publishing.publish(self.manifest, summary)
+        self._publishing.publish(manifest, summary)
         own = self.folder.path / PROVENANCE
         write_atomically(own / LEFT_OUT, _left_out(self.folder).encode("utf-8", "surrogatepass"))
         write_atomically(own / "summary.json", summary.model_dump_json(indent=2).encode())
         done = {"state": "complete", "finished": now()}
-        self.folder.write_manifest(self.manifest.model_copy(update=done))
+        self.folder.write_manifest(manifest.model_copy(update=done))
         return Built(self.folder, summary, Audit(self.before), after)
 
     @cached_property
@@ -134,7 +135,7 @@ class Finish:
         offline = [detector.spec.name for detector in self.plan.detectors]
         chat = [detector.spec.name for detector in self.plan.chat_detectors if asking]
         options = self.plan.options
-        elsewhere = spent(self.manifest.spend) + spent(self.before.manifest().spend)
+        elsewhere = spent(self.folder.manifest().spend) + spent(self.before.manifest().spend)
         again: ScanOptions = replace(
             options,
             output=self.folder.path / PROVENANCE / name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 from vsil_audit.builders.balance import balance
 from vsil_audit.builders.card import CARD, UNKNOWN, card
+from vsil_audit.builders.draft import Draft
 from vsil_audit.builders.emission import source_of
 from vsil_audit.builders.folder import BuildFolder, BuildManifest
+from vsil_audit.builders.gates.base import GateResult
 from vsil_audit.builders.generators.base import ImageGenerator
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.huggingface import is_saved, write_saved_dataset
@@ -20,8 +23,9 @@ from vsil_audit.builders.pool import ImagePool, Likeness, PlainLikeness
 from vsil_audit.builders.probe import probed, prove
 from vsil_audit.builders.record import Record
 from vsil_audit.builders.selection import finished_records, left_out, twin_of, twins, write_selection
+from vsil_audit.builders.summarise import summarise
 from vsil_audit.builders.summary import BuildSummary
-from vsil_audit.builders.twins import TwinMaker, TwinWay
+from vsil_audit.builders.twins import TwinMaker, TwinWay, judged
 from vsil_audit.gateway.blocking import GatewayThread
 from vsil_audit.images import ImageLimits
 from vsil_audit.runs.folder import write_atomically
@@ -71,10 +75,12 @@ class Publishing:
         limits: ImageLimits | None = None,
         offline: bool = False,
         generator: ImageGenerator | None = None,
+        judge: Callable[[Sequence[Draft]], Sequence[GateResult]] | None = None,
     ) -> None:
+        """`generator`: of benign images for which the pool has none. `judge`: gate D, for twins; None: nobody looks."""
         self._folder, self._options, self._name, self._seed = folder, options, name, seed
         self._drawer, self._limits = drawer or Typographic(), limits or ImageLimits()
-        self._offline, self._generator = offline, generator
+        self._offline, self._generator, self._judge = offline, generator, judge
 
     @cached_property
     def _pool(self) -> ImagePool | None:
@@ -104,6 +110,7 @@ class Publishing:
             )
             with GatewayThread() as thread:  # a notebook's own thread has a loop already
                 found = thread.carry_out(maker.make(rest, self._options.twins))
+            found = found if self._judge is None else judged(found, self._judge)
             made, gone = found.records, gone | found.left_out
         write_selection(self._folder, made, gone)
 
@@ -122,6 +129,7 @@ class Publishing:
         proof = prove(probed(in_set), self._seed)
         reasons = Counter(left_out(self._folder).values())
         way = self._options.twins
+        gates = summarise(twins(self._folder), command="convert", name="", before=None, after=None).gates
         warnings = []
         if self._pool is not None and self._pool.unreadable:
             warnings.append(f"{self._pool.unreadable:,} images of the pool could not be opened.")
@@ -131,6 +139,7 @@ class Publishing:
                 "twins": sum(bool(twin_of(record)) for record in in_set),
                 "twins_way": way.value if way is not None else "",
                 "left_out": dict(reasons.most_common()),
+                "gates": [*summary.gates, *gates],
                 "proof": list(proof.metrics),
                 "proof_note": proof.note,
                 "warnings": [*summary.warnings, *warnings],

@@ -17,7 +17,8 @@ _TWINS, _LEFT_OUT = "twins.jsonl", "left_out.jsonl"
 
 
 def write_selection(folder: BuildFolder, twins: Iterable[Record], left_out: Mapping[str, str]) -> None:
-    """Keep what joins the set, and by id why others are not in it. What was kept before goes."""
+    """Keep the twins, of which those that are emitted join the set, and by id why others are not in it. What was kept
+    before goes."""
     _write(folder, _TWINS, (record.to_json() for record in twins))
     _write(folder, _LEFT_OUT, ({"id": name, "reason": reason} for name, reason in left_out.items()))
 
@@ -35,7 +36,8 @@ def finished_records(folder: BuildFolder) -> Iterator[Record]:
     """The records of the finished set in its order: each pair, followed by its twins."""
     beside: dict[str, list[Record]] = {}
     for record in twins(folder):
-        beside.setdefault(twin_of(record), []).append(record)
+        if record.fate.emitted:
+            beside.setdefault(twin_of(record), []).append(record)
     gone = left_out(folder)
     for record in folder.records():
         if record.fate.emitted and record.draft.id not in gone:

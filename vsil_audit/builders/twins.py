@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -19,13 +19,14 @@ from vsil_audit.builders.benign_texts import BenignTexts
 from vsil_audit.builders.benign_words import benign_phrase, benign_words
 from vsil_audit.builders.draft import BuiltImage, Draft, Step
 from vsil_audit.builders.folder import BuildFolder
+from vsil_audit.builders.gates.base import GateResult
 from vsil_audit.builders.generators.base import GeneratedImage, GenerationFailure, ImageGenerator, ImageRequest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.pool import ImagePool, PoolImage
 from vsil_audit.builders.probe import plain
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.seeds import seed_of
-from vsil_audit.builders.selection import TWIN_STEP
+from vsil_audit.builders.selection import TWIN_STEP, twin_of
 from vsil_audit.features.phash import phash
 from vsil_audit.images import DecodedImage, ImageLimits, decode
 
@@ -198,6 +199,23 @@ class TwinMaker:
         digest = self._folder.keep_image(made.data, made.format)
         image = BuiltImage(digest, made.format, by, prompt, seed, f"the words “{prompt}”")
         return _Benign(image, _step(record, by, {**(details or {}), "prompt": prompt}), text)
+
+
+def judged(twins: Twins, judge: Callable[[Sequence[Draft]], Sequence[GateResult]]) -> Twins:
+    """With gate D's results; a pair of which a twin does not pass is not in the set, nor are its other twins."""
+    results = judge([record.draft for record in twins.records])
+    looked = [replace(record, gates=(result,)) for record, result in zip(twins.records, results, strict=True)]
+    stopped = {twin_of(record): record.gates[0] for record in looked if record.gates[0].passed is not True}
+    left_out = {name: f"a benign twin did not pass gate {result.gate}" for name, result in stopped.items()}
+    return Twins(tuple(_with_fate(record, stopped) for record in looked), twins.left_out | left_out)
+
+
+def _with_fate(record: Record, stopped: Mapping[str, GateResult]) -> Record:
+    result = record.gates[0]
+    if twin_of(record) not in stopped:
+        return record
+    fate = Fate.UNDECIDED if result.passed is None else Fate.REJECTED
+    return replace(record, fate=fate, reason=result.reason or "another of its block did not pass")
 
 
 def _wanted(records: Sequence[Record], seed: int) -> tuple[list[Record], dict[str, str]]:
