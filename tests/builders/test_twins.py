@@ -19,7 +19,7 @@ from vsil_audit.builders.record import Record
 from vsil_audit.builders.twins import TwinMaker, Twins, TwinWay
 from vsil_audit.control import control_texts
 from vsil_audit.errors import ConfigurationError, DatasetError
-from vsil_audit.images import ImageLimits
+from vsil_audit.images import DecodedImage, ImageLimits, decode
 
 LIMITS = ImageLimits()
 
@@ -196,3 +196,40 @@ def test_style_balance_keeps_sources_in_proportion_within_each_style(folder: Bui
 def test_style_balance_leaves_one_source_alone(folder: BuildFolder) -> None:
     records = [with_picture(folder, f"q{i}", text, 1) for i, text in enumerate(("Why?", "How do I hide this?"))]
     assert balance(records, lambda _: "a", 0).left_out == {}
+
+
+def test_a_clip_model_says_which_look_alike(tmp_path: Path) -> None:
+    """A tiny one with random weights, made on the spot: the same code path as for a real one."""
+    pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from vsil_audit.builders.clip_likeness import ClipLikeness
+
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.CLIPConfig(
+        text_config={**small, "vocab_size": 50, "eos_token_id": 2},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        projection_dim=8,
+    )
+    transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
+    size = {"shortest_edge": 32}
+    processor = transformers.CLIPImageProcessor(size=size, crop_size={"height": 32, "width": 32})
+    processor.save_pretrained(tmp_path / "clip")
+
+    likeness = ClipLikeness(str(tmp_path / "clip"), offline=True)
+    pictures = [found for seed in range(3) if isinstance(found := decode(picture(seed), "", LIMITS), DecodedImage)]
+    vectors = likeness.vectors(pictures)
+    assert vectors.shape == (3, 8)
+    assert (vectors**2).sum(axis=1) == pytest.approx(1)
+    pool = ImagePool(pool_of(tmp_path / "pool", range(3)), likeness, LIMITS)
+    near = pool.distances(pictures, pool.usable((), ()))
+    assert near.argmin(axis=1).tolist() == [0, 1, 2]
+    assert near.min(axis=1) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_clip_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from vsil_audit.builders.clip_likeness import ClipLikeness
+
+    with pytest.raises(ConfigurationError, match="cannot be loaded"):
+        ClipLikeness(str(tmp_path), offline=True)
