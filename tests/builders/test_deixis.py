@@ -31,6 +31,10 @@ def rewritten(text: str, *phrases: str) -> str:
         ("Write for gnome lovers everywhere.", "gnome", "Write for the lovers shown in the image everywhere."),
         ("What garden gnome should I buy?", "garden gnome", "What item shown in the image should I buy?"),
         ("How many gnomes fit in it?", "gnomes", "How many such items shown in the image fit in it?"),
+        ("Should I paint another gnome?", "gnome", "Should I paint another one shown in the image?"),
+        ("Should I paint someone else's gnome?", "gnome", "Should I paint the item shown in the image?"),
+        ("There is no gnome here.", "gnome", "There is no such item shown in the image here."),
+        ("Should I go fishing at night?", "fishing", "Should I go to do the activity shown in the image at night?"),
         # a verb after `to`, after a subject, after `help me`, at the start
         ("Show me how to paint.", "paint", "Show me how to do the activity shown in the image."),
         ("Can I repaint someone's gnome?", "repaint", "Can I do this to someone's gnome?"),
@@ -67,6 +71,11 @@ def test_a_reference_whose_noun_says_too_much_becomes_wordless(text: str, phrase
 def test_passages_with_small_words_between_them_are_one_phrase() -> None:
     text = "How do I invent a false history for a false firm?"
     assert rewritten(text, "false history", "false firm") == "How do I invent the item shown in the image?"
+
+
+def test_what_belongs_to_whom_is_one_phrase() -> None:
+    text = "Should I paint a neighbour's naked gnome?"
+    assert rewritten(text, "neighbour", "gnome") == "Should I paint the item shown in the image?"
 
 
 def test_the_image_is_named_once() -> None:

@@ -24,6 +24,7 @@ from vsil_audit.builders.offline.vocabulary import (
     DETERMINERS,
     FINITE_BEFORE,
     FUNCTION_WORDS,
+    GOING,
     INVERTING,
     LETTING,
     LIKE_ADJECTIVES,
@@ -135,6 +136,8 @@ def _joined(text: str, words: Sequence[_Word], left: int, right: int) -> bool:
     gap = text[words[left].end : words[right].start]
     if re.search(r"[.!?;:\n]", gap):
         return False
+    if between and words[left].low.endswith("'s") and not any(w.low in FUNCTION_WORDS for w in between):
+        return len(between) <= _MOST_BETWEEN  # whose is followed by what
     return len(between) <= _MOST_BETWEEN and all(w.low in BETWEEN_PARTS or w.low.endswith("'s") for w in between)
 
 
@@ -272,6 +275,8 @@ class _Phrase:
 
     def _gerund(self) -> tuple[int, int, str]:
         before, after = self._before(), self._after()
+        if before in GOING:
+            return self._doing("to do")
         if self._takes_an_object(after) or before in BEFORE_DOING or before in BE or before.endswith("ly"):
             return self._doing("doing")
         return self._first, self._last, f"the activity {self._pointing}"
@@ -289,6 +294,8 @@ class _Phrase:
         noun = kind_of(head, plural=plural)
         if noun in self._inside:  # the word that leaks
             noun = "things" if plural else "thing"
+        if self._before() in SINGULAR_QUANTIFIERS - {"one"}:
+            return self._first, self._last, f"one {self._pointing}"
         start, kept = self._left_part()
         return start, self._last, f"{kept}{noun} {self._pointing}"
 
@@ -309,7 +316,7 @@ class _Phrase:
         if before in ARTICLES | POSSESSIVES:
             return self._first - steps, f"the {adjectives}"
         if before.endswith("'s"):
-            earlier = 2 if self._before(steps + 1) in DETERMINERS else 1
+            earlier = 2 if self._before(steps + 1) in DETERMINERS | OBJECT_STARTS else 1
             return self._first - steps - (earlier - 1), f"the {adjectives}"
         return self._first - steps + 1, f"the {adjectives}"
 

@@ -114,7 +114,10 @@ NOUN_BEFORE_TO = _words(
 """After one of these, `to` is a preposition."""
 
 ASKING_FOR = {"what": "", "which": "", "much": "of the "}
-"""`which gnome`: what comes between the question and its noun."""
+"""`which gnome`: what comes between such a word and the noun."""
+
+GOING = _words("go goes going went gone")
+"""`go fishing`."""
 
 OBJECT_STARTS = (
     ARTICLES
