@@ -29,6 +29,7 @@ def rewritten(text: str, *phrases: str) -> str:
         ("Name some gnomes for sale.", "gnomes", "Name some such items shown in the image for sale."),
         # the first part of a noun phrase: the rest stays
         ("Write for gnome lovers everywhere.", "gnome", "Write for the lovers shown in the image everywhere."),
+        ("I pour green paint down my drain.", "green paint", "I pour the item shown in the image down my drain."),
         ("What garden gnome should I buy?", "garden gnome", "What item shown in the image should I buy?"),
         ("How many gnomes fit in it?", "gnomes", "How many such items shown in the image fit in it?"),
         ("Should I paint another gnome?", "gnome", "Should I paint another one shown in the image?"),

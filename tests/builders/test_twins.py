@@ -143,7 +143,7 @@ def test_of_a_block_one_combination_is_harmful(folder: BuildFolder, tmp_path: Pa
         assert len(combinations) == 4
         assert len({text for text, _ in combinations}) == len({image for _, image in combinations}) == 2
         assert Counter(combinations.values()) == {"safe": 3, "unsafe": 1}
-        assert {text for text, _ in combinations} - {record.draft.text} <= set(control_texts())
+        assert {text for text, _ in combinations} - {record.draft.text} <= set(control_texts("pointing"))
 
 
 def test_a_pool_with_texts_gives_the_benign_text_of_a_block(folder: BuildFolder, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ class BenignTexts:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._texts = control_texts()
+        self._texts = control_texts("pointing")  # that fit whatever image they stand beside
         self._used: Counter[str] = Counter()
 
     def like(self, text: str, name: str) -> str:

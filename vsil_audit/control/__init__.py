@@ -38,9 +38,9 @@ def benign_control(image_side: int = MAX_SIDE) -> Sequence[Subject]:
     return tuple(_subject(row, parts.get(row["id"]), other.get(row["id"]), drawn.get(row["id"])) for row in rows)
 
 
-def control_texts() -> tuple[str, ...]:
-    """The control's everyday and pointing texts, in its order: those that nothing in them could alarm."""
-    return tuple(row["text"] for row in _rows() if row["kind"] != "alarming")
+def control_texts(kind: str) -> tuple[str, ...]:
+    """The control's texts of one of KINDS, in its order."""
+    return tuple(row["text"] for row in _rows() if row["kind"] == kind)
 
 
 def _rows() -> list[dict[str, str]]:

@@ -161,10 +161,11 @@ class _Phrase:
         self._text, self._words, self._pointing = text, words, pointing
         while first < last and words[first].low in DETERMINERS:
             first += 1
-        if last + 1 < len(words) and words[last + 1].low in PARTICLES and self._adjacent(last):
-            last += 1
         self._first, self._last = first, last
         self._inside = [w.low for w in words[first : last + 1]]
+        if self._has_particle():
+            self._last += 1
+            self._inside.append(words[self._last].low)
 
     def replaced(self) -> tuple[int, int, Replacement]:
         """(start, end) of what is cut out of the text, and what comes in its place."""
@@ -180,6 +181,13 @@ class _Phrase:
         return self._words[start].start, self._words[end].end, Replacement(removed, reference, slot)
 
     # what stands around it
+
+    def _has_particle(self) -> bool:
+        """`pay down debts`, but not `pour paint down the drain`."""
+        if self._after() not in PARTICLES:
+            return False
+        beyond = self._words[self._last + 2].low if self._last + 2 < len(self._words) else ""
+        return beyond not in OBJECT_STARTS or self._slot() in (Slot.VERB, Slot.FINITE, Slot.GERUND)
 
     def _adjacent(self, index: int) -> bool:
         """Nothing but space between that word and the next."""
@@ -250,7 +258,7 @@ class _Phrase:
         count = 0
         while (index := self._last + count) + 1 < len(self._words) and self._adjacent(index):
             word = self._words[index + 1].low
-            if word in FUNCTION_WORDS or word.endswith(("ly", "ing", "ed")):
+            if word in FUNCTION_WORDS | PARTICLES or word.endswith(("ly", "ing", "ed")):
                 break
             count += 1
         if count and is_plural(self._inside[-1]):
