@@ -13,8 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from vsil_audit.errors import RunFolderError
-from vsil_audit.features.pipeline import ImagePipeline
-from vsil_audit.features.store import FeatureStore
 from vsil_audit.gateway import BudgetReachedError, NoProviderError
 from vsil_audit.runs.asking import ask_models, check_models
 from vsil_audit.runs.detecting import detect
@@ -22,6 +20,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
+from vsil_audit.runs.reader import Reader
 from vsil_audit.runs.reading import read_source
 from vsil_audit.runs.summarise import summarise
 
@@ -69,12 +68,10 @@ def _interrupted(folder: RunFolder, started: float) -> None:
 
 def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
     """The first stage: pairs and the facts of their images, into the folder; returns how many batches there are."""
-    options = plan.options
-    with FeatureStore(options.cache / "features.sqlite" if options.cache else None) as store:
-        for warning in store.warnings:
+    with Reader(plan.reader) as reader:
+        for warning in reader.warnings:
             progress.remark(warning)
-        with ImagePipeline(plan.source.root, plan.needs, store, plan.limits, options.workers) as pipeline:
-            return read_source(plan, folder, pipeline, progress)
+        return read_source(plan, folder, reader, progress)
 
 
 def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) -> Manifest:

@@ -173,9 +173,9 @@ class RunFolder:
         return found
 
     def thumbnail_digests(self) -> Iterator[str]:
-        """Digests of the images whose thumbnail is kept, of committed batches only."""
-        for index in range(self.n_batches()):
-            table = self._table(self.path / "thumbnails" / _part(index), columns=["digest"])
+        """Digests of the images whose thumbnail is kept, of committed batches only; there may be gaps between them."""
+        for pairs in sorted((self.path / "pairs").glob("part-*.parquet")):
+            table = self._table(self.path / "thumbnails" / pairs.name, columns=["digest"])
             yield from table["digest"].to_pylist()
 
     # images that stand inside a table: kept where they are to be sent to models later

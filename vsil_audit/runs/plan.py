@@ -20,6 +20,7 @@ from vsil_audit.prompts import prompt
 from vsil_audit.runs.arrow import canonical_json
 from vsil_audit.runs.fingerprint import Fingerprint, fingerprint
 from vsil_audit.runs.manifest import RunConfig
+from vsil_audit.runs.reader import ReaderSettings
 from vsil_audit.sources.base import Source
 from vsil_audit.sources.registry import open_source
 from vsil_audit.sources.views import chosen_view
@@ -95,6 +96,19 @@ class ScanPlan:
     @property
     def limits(self) -> ImageLimits:
         return ImageLimits(max_pixels=self.options.max_pixels, allow_remote=self.options.allow_remote)
+
+    @property
+    def reader(self) -> ReaderSettings:
+        """How batches of this scan are read."""
+        options = self.options
+        return ReaderSettings(
+            root=self.source.root,
+            needs=self.needs,
+            limits=self.limits,
+            workers=options.workers,
+            cache=options.cache,
+            keep_embedded=bool(self.chat_detectors),
+        )
 
 
 def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
