@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 import zlib
-from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
+
+from vsil_audit.features.bounded_memory import BoundedMemory
 
 _Key: TypeAlias = tuple[str, str, str]
 _SCHEMA_VERSION = 1
@@ -61,7 +62,7 @@ class FeatureStore:
         self._warnings: list[str] = []
         self._waiting: dict[_Key, bytes] = {}
         self._waiting_since = 0.0
-        self._memory = _BoundedMemory(_MEMORY_BYTES)
+        self._memory = BoundedMemory[_Key](_MEMORY_BYTES)
         self._connection: sqlite3.Connection | None = None
         try:
             self.path: Path | None = path or default_store_path()
@@ -234,26 +235,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-class _BoundedMemory:
-    """The most recently used values, at most `limit` bytes of them."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._bytes = 0
-        self._values: OrderedDict[_Key, bytes] = OrderedDict()
-
-    def get(self, key: _Key) -> bytes | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: _Key, value: bytes) -> None:
-        old = self._values.pop(key, None)
-        self._bytes += len(value) - (0 if old is None else len(old))
-        self._values[key] = value
-        while self._bytes > self._limit:
-            _, dropped = self._values.popitem(last=False)
-            self._bytes -= len(dropped)
