@@ -9,11 +9,15 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from vsil_audit.errors import RunFolderError
 from vsil_audit.gateway import BudgetReachedError, NoProviderError
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.lease import leased
+from vsil_audit.places.mirror import shown
 from vsil_audit.runs.asking import ask_models, check_models
 from vsil_audit.runs.detecting import detect
 from vsil_audit.runs.folder import RunFolder
@@ -24,7 +28,10 @@ from vsil_audit.runs.reader import Reader
 from vsil_audit.runs.reading import read_source
 from vsil_audit.runs.summarise import summarise
 
-_PACKAGES = ("numpy", "pyarrow", "pillow", "scikit-learn", "rapidocr", "onnxruntime", "sentence-transformers")
+_PACKAGES = (
+    "numpy", "pyarrow", "pillow", "scikit-learn", "rapidocr", "onnxruntime", "sentence-transformers",
+    "open_clip_torch", "torch", "openvino",
+)  # fmt: skip
 
 
 def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
@@ -71,7 +78,10 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
     with Reader(plan.reader) as reader:
         for warning in reader.warnings:
             progress.remark(warning)
-        return read_source(plan, folder, reader, progress)
+        count = read_source(plan, folder, reader, progress)
+        for warning in reader.notes():
+            progress.remark(warning)
+        return count
 
 
 def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) -> Manifest:
@@ -82,7 +92,7 @@ def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) 
         else:
             return _continued(plan, folder, command, progress)
     elif plan.folder.is_dir():
-        if not all(p.name == _LOCK or p.match(_UNFINISHED_MANIFEST) for p in plan.folder.iterdir()):
+        if not all(p.name == _LOCK or fnmatch(p.name, _UNFINISHED_MANIFEST) for p in plan.folder.iterdir()):
             raise RunFolderError(
                 f"{plan.folder} is not empty and holds no run", "Choose a new or empty folder with --output."
             )
@@ -94,7 +104,7 @@ def _new(plan: ScanPlan, folder: RunFolder, command: str) -> Manifest:
     manifest = Manifest(
         tool_version=version("vsil-audit"),
         state=RunState.READING,
-        dataset_path=str(plan.source.root),
+        dataset_path=shown(plan.source.root),
         dataset_name=plan.name,
         fingerprint=plan.fingerprint.content,
         stamp=plan.fingerprint.stamp,
@@ -158,19 +168,25 @@ _LOCK = ".lock"
 _UNFINISHED_MANIFEST = ".run.json.*.tmp"  # all there is of a run that was killed while it began
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Place) -> None:
     """Remove what a run wrote, run.json first, so that a half-removed run is never taken for a whole one."""
     (folder / "run.json").unlink(missing_ok=True)
-    for name in ("findings", "observations", "embedded", "pairs", "problems", "images", "thumbnails"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("findings", "observations", "embedded", "embeddings", "pairs", "problems", "images", "thumbnails"):
+        below = folder / name
+        shutil.rmtree(below, ignore_errors=True) if isinstance(below, Path) else below.remove_below()
     made = ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml")
     for name in (*made, "calibration.json", "calibration-draws.json"):
         (folder / name).unlink(missing_ok=True)
 
 
+def _locked(folder: Place) -> contextlib.AbstractContextManager[None]:
+    """One scan at a time in a folder."""
+    return _locked_here(folder) if isinstance(folder, Path) else leased(folder, _LOCK)
+
+
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One scan at a time in a folder. The lock goes with the process, so a killed scan leaves none behind."""
+def _locked_here(path: Path) -> Iterator[None]:
+    """The lock goes with the process, so a killed scan leaves none behind."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         # In a folder from elsewhere the lock may be a link to a file of the user's: it is neither followed nor emptied.

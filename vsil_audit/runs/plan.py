@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from vsil_audit.detectors import registry
-from vsil_audit.detectors.base import EMBEDDING_MODEL, Detector, DetectorSpec, Lens, Need, Readiness
+from vsil_audit.detectors.base import CLIP_MODEL, EMBEDDING_MODEL, Detector, DetectorSpec, Lens, Need, Readiness
 from vsil_audit.detectors.chat import AskOptions, ChatDetector, Condition
 from vsil_audit.detectors.registry import AnyDetector
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.features.clip.model import DEFAULT_CLIP, ClipSettings, clip_readiness, find_clip
 from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.images import ImageLimits
+from vsil_audit.places.addresses import Place
 from vsil_audit.prompts import prompt
 from vsil_audit.runs.arrow import canonical_json
 from vsil_audit.runs.fingerprint import Fingerprint, fingerprint
@@ -36,14 +38,15 @@ class ScanOptions:
     """What the user asked for. `detectors` None: all that are ready here. `output` None: a folder below
     `vsil-audit-runs/` whose name depends on the data and the configuration, so that a rerun finds its run again.
     `embedding_model`: folder of a sentence-transformers model, for the similarity in description_overlap. `ask`: which
-    models are asked, and what; none, unless they are named. `gateway`: where, how fast, for how much."""
+    models are asked, and what; none, unless they are named. `gateway`: where, how fast, for how much. `clip`: the CLIP
+    model of the detectors that need one, and how it is run; None: the usual one, where it is on this machine."""
 
     detectors: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
-    output: Path | None = None
+    output: Place | None = None
     overwrite: bool = False
     allow_remote: bool = False
     max_pixels: int = ImageLimits().max_pixels
@@ -51,6 +54,7 @@ class ScanOptions:
     cache: Path | None = None
     batch_pairs: int = BATCH_PAIRS
     embedding_model: Path | None = None
+    clip: ClipSettings | None = None
     ask: AskOptions = field(default_factory=AskOptions)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
@@ -74,7 +78,7 @@ class ScanPlan:
     not_run: tuple[NotRun, ...]
     config: RunConfig
     fingerprint: Fingerprint
-    folder: Path
+    folder: Place
     chat_detectors: tuple[type[ChatDetector], ...] = ()
     control: Source | None = None
     view_counts: dict[str, int] = field(default_factory=dict)
@@ -98,6 +102,11 @@ class ScanPlan:
         return ImageLimits(max_pixels=self.options.max_pixels, allow_remote=self.options.allow_remote)
 
     @property
+    def clip(self) -> ClipSettings | None:
+        """Which CLIP model, and how; None when no detector needs one."""
+        return (self.options.clip or ClipSettings()) if Need.CLIP in self.needs else None
+
+    @property
     def reader(self) -> ReaderSettings:
         """How batches of this scan are read."""
         options = self.options
@@ -108,6 +117,7 @@ class ScanPlan:
             workers=options.workers,
             cache=options.cache,
             keep_embedded=bool(self.chat_detectors),
+            clip=self.clip,
         )
 
 
@@ -169,7 +179,7 @@ def _config(
         allow_remote=options.allow_remote,
         max_pixels=options.max_pixels,
         batch_size=options.batch_pairs,
-        detector_options=_detector_options(options),
+        detector_options=_detector_options(options, clip=any(Need.CLIP in d.spec.needs for d in detectors)),
         asking=_asking(options, control) if asking else {},
         prompts={name: prompt(name).sha256 for d in asking for name in d.prompts},
     )
@@ -186,10 +196,15 @@ def mapping_as_text(source: Source) -> dict[str, str]:
     return {name: value for name in names if (value := getattr(mapping, name)) is not None}
 
 
-def _detector_options(options: ScanOptions) -> dict[str, str]:
-    """What detectors are told of the user's wishes, by the detector's own name for them."""
+def _detector_options(options: ScanOptions, *, clip: bool) -> dict[str, str]:
+    """What detectors are told of the user's wishes, by the detector's own name for them; and all that decides CLIP's
+    vectors, so that another model is another configuration."""
     model = options.embedding_model
-    return {EMBEDDING_MODEL: str(model.resolve())} if model is not None else {}
+    chosen = {EMBEDDING_MODEL: str(model.resolve())} if model is not None else {}
+    if clip:
+        settings = options.clip or ClipSettings()
+        chosen |= {CLIP_MODEL: settings.model, "clip_space": find_clip(settings.model).space(settings)}
+    return chosen
 
 
 def _control(options: ScanOptions) -> Source | None:
@@ -247,6 +262,8 @@ def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRu
         readiness = _readiness(detector, options)
         if readiness.ready:
             ready.append(detector)
+        elif Need.CLIP in detector.spec.needs and (options.detectors is not None or options.clip is not None):
+            raise ConfigurationError(f"{name} cannot run: {readiness.reason}", readiness.remedy)
         else:
             not_run.append(NotRun(name, "unavailable", readiness.reason, readiness.remedy))
     if not ready:
@@ -257,12 +274,18 @@ def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRu
 
 def _readiness(detector: AnyDetector, options: ScanOptions) -> Readiness:
     """Whether it can run here; one that asks models needs some to be named."""
-    readiness = detector.readiness()
+    readiness = readiness_here(detector, (options.clip or ClipSettings()).model)
     if not readiness.ready or Need.CHAT not in detector.spec.needs:
         return readiness
     if cast("type[ChatDetector]", detector).models(options.ask):
         return readiness
     return Readiness(ready=False, reason="no model was named for it", remedy=command_that_names(detector.spec))
+
+
+def readiness_here(detector: AnyDetector, clip: str = DEFAULT_CLIP) -> Readiness:
+    """Whether all is here that it needs; a detector that needs CLIP needs the model called `clip`."""
+    readiness = detector.readiness()
+    return clip_readiness(clip) if readiness.ready and Need.CLIP in detector.spec.needs else readiness
 
 
 def command_that_names(spec: DetectorSpec) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from vsil_audit.detectors.base import Batch, Need
+import numpy as np
+import numpy.typing as npt
+
+from vsil_audit.detectors.base import Batch, ClipVectors, Need
+from vsil_audit.features.clip.in_use import ClipInUse
+from vsil_audit.features.clip.model import ClipSettings
+from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
@@ -34,7 +40,8 @@ class RawBatch:
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
     """All that decides how a batch is read, as plain values: another process can be told. `keep_embedded`: keep the
-    bytes of images that stand inside a table, for models to be asked about later."""
+    bytes of images that stand inside a table, for models to be asked about later. `clip`: give texts and images vectors
+    of that model; None: no detector needs them."""
 
     root: Path
     needs: frozenset[Need]
@@ -42,12 +49,14 @@ class ReaderSettings:
     workers: int | None = None
     cache: Path | None = None
     keep_embedded: bool = False
+    clip: ClipSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
     raw: RawBatch
     futures: tuple[tuple[Future[ImageFacts], ...], ...]
+    texts: Future[Rows] | None
 
 
 class Reader:
@@ -57,13 +66,17 @@ class Reader:
     def __init__(self, settings: ReaderSettings) -> None:
         self.settings = settings
         self._open = ExitStack()
+        self._clip: ClipInUse | None = None
+        self._without_vector: dict[str, str] = {}
 
     def __enter__(self) -> Reader:
         wanted = self.settings
         store = self._open.enter_context(FeatureStore(wanted.cache / "features.sqlite" if wanted.cache else None))
-        self.warnings = store.warnings
+        if wanted.clip is not None:
+            self._clip = self._open.enter_context(ClipInUse(wanted.clip, wanted.cache))
+        self.warnings = store.warnings + (self._clip.warnings if self._clip else ())
         self._pipeline = self._open.enter_context(
-            ImagePipeline(wanted.root, wanted.needs, store, wanted.limits, wanted.workers)
+            ImagePipeline(wanted.root, wanted.needs, store, wanted.limits, wanted.workers, clip=self._clip)
         )
         return self
 
@@ -93,24 +106,42 @@ class Reader:
         while in_flight:
             self._commit(in_flight.popleft(), folder, kept, progress)
 
+    def notes(self) -> Iterator[str]:
+        """What was noticed of the images, for people: those that can be opened and yet have no CLIP vector."""
+        if self._without_vector:
+            first = next(iter(self._without_vector.values()))
+            yield f"No CLIP vector of {len(self._without_vector)} of the images that can be opened, as of {first}"
+
     def _begin(self, raw: RawBatch) -> _InFlight:
-        return _InFlight(raw, tuple(tuple(map(self._pipeline.submit, pair.images)) for pair in raw.pairs))
+        texts = self._clip.texts([pair.text for pair in raw.pairs]) if self._clip else None
+        return _InFlight(raw, tuple(tuple(map(self._pipeline.submit, pair.images)) for pair in raw.pairs), texts)
 
     def _commit(self, work: _InFlight, folder: RunFolder, thumbnails_kept: set[bytes], progress: Progress) -> None:
         images: list[tuple[ImageFacts, ...]] = []
         thumbnails: list[tuple[str, bytes]] = []
+        vectors: list[npt.NDArray[np.float32] | None] = []
         for futures in work.futures:
             facts = tuple(future.result() for future in futures)
             for f in facts:
                 if f.thumbnail is not None and (key := bytes.fromhex(f.digest)) not in thumbnails_kept:
                     thumbnails_kept.add(key)
                     thumbnails.append((f.digest, f.thumbnail))
-            images.append(tuple(replace(f, thumbnail=None) for f in facts))
+                if f.clip_error is not None:
+                    self._without_vector[f.digest] = f"{f.name}: {f.clip_error}"
+            vectors.extend(f.clip for f in facts)
+            images.append(tuple(replace(f, thumbnail=None, clip=None, clip_error=None) for f in facts))
             progress.advance(1)
         raw = work.raw
         if self.settings.keep_embedded:
             _keep_embedded(raw.pairs, images, folder)
-        folder.write_batch(Batch(raw.index, raw.pairs, tuple(images)), list(raw.problems), thumbnails)
+        clip = None if work.texts is None else _clip_vectors(work.texts.result(), vectors)
+        folder.write_batch(Batch(raw.index, raw.pairs, tuple(images), clip), list(raw.problems), thumbnails)
+
+
+def _clip_vectors(texts: Rows, images: Sequence[npt.NDArray[np.float32] | None]) -> ClipVectors:
+    width = next((len(vector) for vector in images if vector is not None), texts.vectors.shape[1])
+    none = np.zeros((0, width), np.float32)
+    return ClipVectors(texts, Rows.joined([none if v is None else v[None] for v in images], width))
 
 
 def _keep_embedded(pairs: Sequence[Pair], images: Sequence[Sequence[ImageFacts]], folder: RunFolder) -> None:

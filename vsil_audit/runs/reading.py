@@ -79,7 +79,8 @@ def expected_pairs(plan: ScanPlan) -> int | None:
 
 def read_source(plan: ScanPlan, folder: RunFolder, reader: Reader, progress: Progress) -> int:
     """Commit all batches that the folder does not hold yet; returns how many batches there are."""
-    progress.stage("Reading pairs and images", expected_pairs(plan), "pairs")
+    doing = "Reading pairs and images" if plan.clip is None else f"Reading pairs and images, CLIP {plan.clip.model}"
+    progress.stage(doing, expected_pairs(plan), "pairs")
     seen = _Counted(raw_batches(plan.source, plan.options))
     reader.read(seen, folder, progress, folder.thumbnail_digests())
     return seen.count

@@ -29,6 +29,11 @@ class Rows:
         """How many rows each has, shape (n,)."""
         return np.diff(self.starts)
 
+    def part(self, begin: int, end: int) -> Rows:
+        """Things `begin` to `end`, the latter not among them."""
+        starts = self.starts[begin : end + 1]
+        return Rows(self.vectors[starts[0] : starts[-1]], starts - starts[0])
+
     @classmethod
     def joined(cls, parts: Sequence[npt.NDArray[np.floating]] | Iterable[npt.NDArray[np.floating]], width: int) -> Rows:
         """One thing after the other; each part of shape (its rows, width)."""
