@@ -11,6 +11,7 @@ WHERE = {
     "ocr": "drawn in the image",
     "description": "in the description",
     "key_phrase": "the key phrase",
+    "image": "brings it near its image",
     "text": "in the text itself",
 }
 

@@ -3,7 +3,7 @@
   const PAGE = 50, FOLDED = 420;
   const VERDICTS = { l: "leak", s: "suspected", p: "predicted", i: "issue", c: "clear", n: "none" };
   const OUTCOMES = { s: "scored", a: "abstained", f: "failed" };
-  const WHERE = { ocr: "text in the image", description: "the description", key_phrase: "the key phrase", text: "the text itself" };
+  const WHERE = { ocr: "text in the image", description: "the description", key_phrase: "the key phrase", image: "what the image shows", text: "the text itself" };
   const GRAVITY = { l: 4, s: 3, p: 2, i: 1, c: 0, n: 0, "-": 0 };
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("pair-data").textContent);
