@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from vsil_audit.features.embeddings import merging, space
 from vsil_audit.features.embeddings.segment import SUFFIX, UNFINISHED
-from vsil_audit.features.embeddings.store import EmbeddingStore, embeddings_folder
+from vsil_audit.features.embeddings.store import EmbeddingStore
 
 WIDTH = 4
 POSIX = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
@@ -132,8 +132,6 @@ def test_clearing_forgets_one_space_or_all(tmp_path: Path) -> None:
 
 def test_the_folder_is_beside_the_feature_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSIL_AUDIT_CACHE", str(tmp_path / "mine"))
-    assert embeddings_folder() == tmp_path / "mine" / "embeddings"
-    assert embeddings_folder(tmp_path / "other" / "features.sqlite") == tmp_path / "other" / "embeddings"
     assert EmbeddingStore().folder == tmp_path / "mine" / "embeddings"
 
 

@@ -15,14 +15,7 @@ from vsil_audit.features.embeddings.space import EmbeddingSpace, SpaceDescriptio
 from vsil_audit.features.store import default_store_path
 
 FOLDER = "embeddings"
-
-
-def embeddings_folder(feature_store: Path | None = None) -> Path:
-    """The folder of embeddings beside the feature store at that path; None: beside the default one.
-
-    Raises RuntimeError when no home directory can be found.
-    """
-    return (feature_store or default_store_path()).parent / FOLDER
+"""In the folder of all caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +34,12 @@ class EmbeddingStore:
     went wrong is said in `warnings`, and vectors are then kept in memory, within a bound."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: of all spaces, made when something is written; None for the default place."""
+        """`folder`: of all spaces, made when something is written; None for the usual place."""
         self._lock = threading.Lock()
         self._warnings: list[str] = []
         self._spaces: dict[str, EmbeddingSpace] = {}
         try:
-            self.folder: Path | None = folder or embeddings_folder()
+            self.folder: Path | None = folder or default_store_path().parent / FOLDER
         except RuntimeError:  # no home directory can be found
             self.folder = None
             self._warnings.append("There is no folder for a cache; set VSIL_AUDIT_CACHE. Embeddings are not kept.")
