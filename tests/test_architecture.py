@@ -15,7 +15,7 @@ PACKAGE = Path(vsil_audit.__file__).parent
 CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
 HEAVY = frozenset(
     {
-        "accelerate", "aiohttp", "datasets", "ijson", "onnxruntime", "openpyxl", "pandas", "rapidocr", "scipy",
+        "accelerate", "aiohttp", "datasets", "fsspec", "ijson", "onnxruntime", "openpyxl", "pandas", "rapidocr", "scipy",
         "sentence_transformers", "sklearn", "snowballstemmer", "torch", "transformers", "yaml",
     }
 )  # fmt: skip
