@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EMBEDDING_MODEL = "embedding_model"
 """Key of `SetContext.options`: the folder of a sentence-transformers model."""
 
+CACHE = "cache"
+"""Key of `SetContext.options`: the folder of what is kept between runs, where it is not the default one."""
+
 CLIP_MODEL = "clip_model"
 """Key of `SetContext.options`: the CLIP model as the user named it (`MODEL:CHECKPOINT` of open_clip, or a folder)."""
 
