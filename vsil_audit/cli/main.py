@@ -24,7 +24,7 @@ _COMMANDS = MappingProxyType(
         "calibrate": "Check the judges of a run by people's labels, and correct its rates.",
         "classify": "Class model responses: refusal, warning or unsafe.",
         "doctor": "Tell which detectors can run here, and what enables the others.",
-        "cache": "Show, export or clear the kept answers of models.",
+        "cache": "Show, export or clear kept answers of models, and embeddings.",
         "completion": "Print the shell completion script.",
     }
 )

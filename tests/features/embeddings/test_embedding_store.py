@@ -118,16 +118,17 @@ def test_what_is_kept_is_not_written_again(tmp_path: Path) -> None:
     assert segments(tmp_path) == before
 
 
-def test_clearing_forgets_one_space_or_all(tmp_path: Path) -> None:
+def test_clearing_forgets_all_vectors_and_nothing_else(tmp_path: Path) -> None:
     with EmbeddingStore(tmp_path) as store:
         for name in ("one", "two"):
-            store.space(name).put(digest(1), vectors(1))
-    store = EmbeddingStore(tmp_path)
-    assert store.clear("one") == 1
-    assert [kept.name for kept in store.kept()] == ["two"]
-    assert store.clear() == 1
-    assert store.kept() == ()
-    assert store.size_bytes == 0
+            store.space(name).put(digest(1), vectors(1, rows=2))
+    (tmp_path / "letters").mkdir()
+    mine = (tmp_path / "letters" / "mine.txt", segments(tmp_path)[0].parent / "mine.txt")
+    for path in mine:
+        path.write_text("not an embedding")
+    assert EmbeddingStore(tmp_path).clear() == 4
+    assert EmbeddingStore(tmp_path).kept() == ()
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(mine)
 
 
 def test_the_folder_is_beside_the_feature_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ _TOGETHER = 8
 _SMALLEST_BYTES = 1 << 20
 _LARGEST_BYTES = 4 << 30
 _FORGOTTEN_SECONDS = 3600.0
-_LOCK = "merge.lock"
+LOCK = "merge.lock"
 
 
 def segment_names(folder: Path) -> list[str]:
@@ -142,7 +142,7 @@ def _alone(folder: Path) -> Iterator[bool]:
     """Whether no other process merges here, and none will before this ends."""
     import fcntl
 
-    with (folder / _LOCK).open("ab") as lock:
+    with (folder / LOCK).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

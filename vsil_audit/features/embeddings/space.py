@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.features.bounded_memory import BoundedMemory
-from vsil_audit.features.embeddings.merging import merge_segments, segment_names
+from vsil_audit.features.embeddings.merging import LOCK, merge_segments, segment_names
 from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.embeddings.segment import (
     DIGEST_BYTES,
+    SUFFIX,
+    UNFINISHED,
     Block,
     DamagedSegmentError,
     Segment,
@@ -29,6 +31,7 @@ from vsil_audit.features.embeddings.segment import (
 )
 
 DESCRIPTION = "space.json"
+DAMAGED = ".damaged"
 _WAITING_VECTORS = 4096
 _WAITING_BYTES = 8 << 20
 _WAITING_SECONDS = 10.0
@@ -59,7 +62,7 @@ class SpaceDescription:
     def write(self, folder: Path) -> None:
         """Raises OSError."""
         text = json.dumps({"space": self.name, "width": self.width}, indent=2, ensure_ascii=False)
-        unfinished = folder / f"{DESCRIPTION}.{os.getpid()}.unfinished"
+        unfinished = folder / f"{DESCRIPTION}.{os.getpid()}{UNFINISHED}"
         unfinished.write_text(text + "\n", encoding="utf-8")
         unfinished.replace(folder / DESCRIPTION)
 
@@ -67,6 +70,16 @@ class SpaceDescription:
 def folder_name(space: str) -> str:
     """A short name of a folder for the space."""
     return hashlib.sha256(space.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def remove_space(folder: Path) -> None:
+    """Remove what a space has written, and nothing else. Raises OSError."""
+    ours = (SUFFIX, UNFINISHED, DAMAGED, LOCK, DESCRIPTION)
+    for path in folder.iterdir():
+        if path.name.endswith(ours):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # something else lies there
+        folder.rmdir()
 
 
 class EmbeddingSpace:
@@ -222,7 +235,7 @@ class EmbeddingSpace:
             self._unusable.add(path.name)
             self._warn(f"Kept embeddings in {path} are damaged ({error}); they were set aside, and are computed again.")
             with suppress(OSError):
-                path.replace(path.with_name(f"{path.name}.damaged"))
+                path.replace(path.with_name(path.name + DAMAGED))
             return None
         self._width = segment.width
         return segment

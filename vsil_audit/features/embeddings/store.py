@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,13 @@ from types import TracebackType
 
 from vsil_audit.features.embeddings.merging import segment_names
 from vsil_audit.features.embeddings.segment import DamagedSegmentError, Segment
-from vsil_audit.features.embeddings.space import EmbeddingSpace, SpaceDescription, folder_name
+from vsil_audit.features.embeddings.space import (
+    DESCRIPTION,
+    EmbeddingSpace,
+    SpaceDescription,
+    folder_name,
+    remove_space,
+)
 from vsil_audit.features.store import default_store_path
 
 FOLDER = "embeddings"
@@ -67,13 +72,13 @@ class EmbeddingStore:
         told = [_kept(folder) for folder in self._folders()]
         return tuple(sorted((one for one in told if one is not None), key=lambda one: one.name))
 
-    def clear(self, name: str | None = None) -> int:
-        """Forget the vectors of one space, or of all; returns how many. Raises OSError when they can't be removed."""
+    def clear(self) -> int:
+        """Forget the vectors of all spaces; returns how many. Raises OSError when they can't be removed."""
         count = 0
         for folder in self._folders():
-            kept = _kept(folder)
-            if name is None or (kept is not None and kept.name == name):
-                shutil.rmtree(folder)
+            if (folder / DESCRIPTION).is_file():
+                kept = _kept(folder)
+                remove_space(folder)
                 count += kept.rows if kept is not None else 0
         return count
 
