@@ -35,6 +35,9 @@ from vsil_audit.features.worker_pool import (
 )
 from vsil_audit.images import ImageLimits, read_bytes, wrong_extension
 from vsil_audit.pair import ImageRef
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.mirror import image_root
+from vsil_audit.places.remote_path import RemotePath
 
 _REMEMBERED = 2048
 _READ_AHEAD = 2
@@ -75,7 +78,7 @@ class ImagePipeline:
 
     def __init__(
         self,
-        root: Path,
+        root: Place,
         needs: frozenset[Need],
         store: FeatureStore | None = None,
         limits: ImageLimits | None = None,
@@ -83,7 +86,7 @@ class ImagePipeline:
         worker_module: str = WORKER_MODULE,
         clip: ImageVectors | None = None,
     ) -> None:
-        self.root = root
+        self.root = image_root(root) if isinstance(root, Path) else root
         self.needs = needs
         self.limits = limits or ImageLimits()
         self.workers = max(1, workers or available_cpus())
@@ -167,7 +170,8 @@ class ImagePipeline:
         """A thread for each worker, which waits for it, and a few that read, hash or fetch meanwhile."""
         if self._threads:
             return
-        ahead = _FETCH_AHEAD if self.limits.allow_remote else _READ_AHEAD
+        waits = self.limits.allow_remote or isinstance(self.root, RemotePath)
+        ahead = _FETCH_AHEAD if waits else _READ_AHEAD
         for _ in range(self.workers + ahead):
             thread = threading.Thread(target=self._work, daemon=True, name="images")
             self._threads.append(thread)

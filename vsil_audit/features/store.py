@@ -6,9 +6,7 @@ The store is a convenience: nothing that goes wrong with it may stop or change a
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 import threading
 import time
 import zlib
@@ -17,6 +15,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from vsil_audit.features.bounded_memory import BoundedMemory
+from vsil_audit.places.cache import cache_folder
 
 _Key: TypeAlias = tuple[str, str, str]
 _SCHEMA_VERSION = 1
@@ -33,19 +32,8 @@ _BUSY_SECONDS = 30.0
 
 
 def default_store_path() -> Path:
-    """`$VSIL_AUDIT_CACHE/features.sqlite`, or in the platform's cache directory for vsil-audit."""
-    chosen = os.environ.get("VSIL_AUDIT_CACHE")
-    return (Path(chosen).expanduser() if chosen else _cache_directory() / "vsil-audit") / "features.sqlite"
-
-
-def _cache_directory() -> Path:
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache"
+    """`features.sqlite` in `cache_folder()`."""
+    return cache_folder() / "features.sqlite"
 
 
 class FeatureStore:

@@ -22,6 +22,8 @@ _PACKAGES = {
 _PUTS_WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "memory"})
 """What is uploaded there appears under its name when it is whole, or not at all."""
 
+_CREATES_ALONE = frozenset({"s3", "s3a"})
+
 _OF_THE_PLACE = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 _NO_CREDENTIALS = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError", "RefreshError",
@@ -43,6 +45,11 @@ def puts_whole(url: str) -> bool:
 
 _shared: dict[str, Any] = {}
 """By scheme and bucket or host: those whose connections serve all threads (fsspec itself keeps one for each thread)."""
+
+
+def creates_alone(url: str) -> bool:
+    """Whether of two that create one file at the same moment only one succeeds, as far as is known of `url`'s store."""
+    return scheme_of(url) in _CREATES_ALONE
 
 
 def filesystem(url: str) -> tuple[Any, str]:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vsil_audit.errors import RunFolderError, StoreError
+from vsil_audit.places.filesystems import creates_alone
 from vsil_audit.places.remote_path import RemotePath
 
 LEASE_SECONDS = 90.0
@@ -89,6 +90,8 @@ def _take(folder: RemotePath, file: RemotePath, token: str) -> None:
     mine = _mine(token).to_json()
     try:
         file.create(mine)
+        if creates_alone(file.url):
+            return
     except FileExistsError:
         found = _owner(file)
         if found is not None and found.token != token:  # a create that was tried again may have met its own file

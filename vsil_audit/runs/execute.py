@@ -51,7 +51,7 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
                 progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
                 return folder
             n_batches = read_pairs(plan, folder, progress)
-            n_pairs = sum(map(folder.n_pairs, range(n_batches)))
+            n_pairs = folder.pairs_in(n_batches)
             manifest = manifest.model_copy(update={"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches})
             folder.write_manifest(manifest)
             detect(plan, folder, n_pairs, progress)

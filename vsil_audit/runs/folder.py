@@ -177,6 +177,10 @@ class RunFolder:
         except (OSError, pa.ArrowInvalid) as error:
             raise _damaged(file, error) from error
 
+    def pairs_in(self, n_batches: int) -> int:
+        """How many pairs the first batches hold together."""
+        return sum(self._each(self.n_pairs, range(n_batches)))
+
     def n_batches(self) -> int:
         folder = self.path / "pairs"
         return len(list(folder.glob("part-*.parquet"))) if folder.is_dir() else 0

@@ -18,6 +18,7 @@ from vsil_audit.features.clip.model import DEFAULT_CLIP, ClipSettings, clip_read
 from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.images import ImageLimits
 from vsil_audit.places.addresses import Place
+from vsil_audit.places.mirror import image_root
 from vsil_audit.prompts import prompt
 from vsil_audit.runs.arrow import canonical_json
 from vsil_audit.runs.fingerprint import Fingerprint, fingerprint
@@ -111,7 +112,7 @@ class ScanPlan:
         """How batches of this scan are read."""
         options = self.options
         return ReaderSettings(
-            root=self.source.root,
+            root=image_root(self.source.root),
             needs=self.needs,
             limits=self.limits,
             workers=options.workers,

@@ -22,6 +22,7 @@ from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
 from vsil_audit.images import ImageLimits
 from vsil_audit.pair import Pair, Problem
+from vsil_audit.places.addresses import Place
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.progress import Progress
 
@@ -43,7 +44,7 @@ class ReaderSettings:
     bytes of images that stand inside a table, for models to be asked about later. `clip`: give texts and images vectors
     of that model; None: no detector needs them."""
 
-    root: Path
+    root: Place
     needs: frozenset[Need]
     limits: ImageLimits
     workers: int | None = None
