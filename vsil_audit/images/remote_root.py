@@ -32,14 +32,15 @@ def read_remote(path: str, root: RemotePath, most: int) -> bytes | ImageError:
         return ImageError("outside_root", "an address of its own; images are read inside the dataset folder only")
     name = "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
     web = scheme_of(root.url) in ("http", "https")
+    data: bytes | ImageError
     try:
         data = patiently(
             f"{root.url}/{quote(name) if web else name}", "reading", lambda fs, at: _first(fs, at, most + 1)
         )
     except FileNotFoundError:
-        return ImageError("missing", "there is no such file")
+        data = ImageError("missing", "there is no such file")
     except IsADirectoryError:
-        return ImageError("unreadable", "a folder, not a file")
+        data = ImageError("unreadable", "a folder, not a file")
     except StoreError as error:
         with _lock:
             _faults[root.url] += 1
@@ -56,9 +57,7 @@ def _first(fs: Any, path: str, size: int) -> bytes:
     """The first `size` bytes of the file."""
     try:
         return bytes(fs.cat_file(path, start=0, end=size))
-    except FileNotFoundError:
-        raise
-    except Exception:
-        if fs.info(path).get("size") == 0:  # of no bytes there are no first ones, some servers say
-            return b""
+    except Exception as error:
+        if "range" in str(error).lower() and fs.info(path).get("size") == 0:
+            return b""  # of no bytes there are no first ones, some servers say
         raise

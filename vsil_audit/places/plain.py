@@ -7,7 +7,7 @@ import re
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s]*@")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\"]*")
 _NAMED = re.compile(
-    r"(?i)\b((?:x-amz-)?(?:signature|credential|security-token)|access[_-]?key(?:[_-]?id)?|secret[_-]?(?:access[_-]?)?key|"
+    r"(?i)(?<![A-Za-z])((?:x-amz-)?(?:signature|credential|security-token)|access[_-]?key(?:[_-]?id)?|secret[_-]?(?:access[_-]?)?key|"
     r"(?:session|sas|bearer|access)[_-]?token|token|password|authorization|api[_-]?key)\b(\s*[=:]\s*)(?:bearer\s+|basic\s+)?"
     r"[^\s,;&'\"]+"
 )

@@ -86,8 +86,9 @@ class RemotePath:
         temporary = self.parent / f".{self.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
         def move(fs: Any, path: str) -> None:
-            fs.makedirs(fs._parent(path), exist_ok=True)
-            beside = fs._strip_protocol(temporary.url)
+            folder = path.rpartition("/")[0]
+            beside = f"{folder}/{temporary.name}"
+            fs.makedirs(folder, exist_ok=True)
             fs.pipe_file(beside, data)
             fs.mv(beside, path)
 
