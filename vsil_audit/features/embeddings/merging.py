@@ -32,7 +32,8 @@ LOCK = "merge.lock"
 def segment_names(folder: Path) -> list[str]:
     """Names of the segments in a folder, the newest first; none when it is not there. Raises OSError."""
     try:
-        return sorted((path.name for path in folder.iterdir() if path.suffix == SUFFIX), reverse=True)
+        with os.scandir(folder) as entries:  # each look-up of something new asks this: no Path for each
+            return sorted((entry.name for entry in entries if entry.name.endswith(SUFFIX)), reverse=True)
     except FileNotFoundError:
         return []
 

@@ -96,15 +96,18 @@ class Segment:
         rows that are not as they were written."""
         if not self.blocks:
             return
-        held_by = np.searchsorted(self.firsts, keys, "right") - 1
-        for number in np.unique(held_by[held_by >= 0]):
-            block = self.blocks[number]
-            places = np.flatnonzero(held_by == number)
-            starts = np.searchsorted(block.digests, keys[places], "left")
-            ends = np.searchsorted(block.digests, keys[places], "right")
-            for i in np.flatnonzero(ends > starts):
-                found = block.rows(starts[i], ends[i])
-                yield int(places[i]), (found.vectors if found.whole().all() else None)
+        held_by = self.firsts.searchsorted(keys, "right") - 1
+        first = int(held_by.searchsorted(0))  # those before it are smaller than all that is here
+        while first < len(keys):
+            block = self.blocks[held_by[first]]
+            end = int(held_by.searchsorted(held_by[first], "right"))
+            asked = keys[first:end]
+            starts = block.digests.searchsorted(asked)
+            there = block.digests[np.minimum(starts, len(block.digests) - 1)] == asked
+            for i in there.nonzero()[0].tolist():
+                found = block.rows(int(starts[i]), int(block.digests.searchsorted(asked[i : i + 1], "right")[0]))
+                yield first + i, (found.vectors if found.whole().all() else None)
+            first = end
 
     def release(self) -> None:
         """Let the system take back the pages that were read; they are read again when needed."""

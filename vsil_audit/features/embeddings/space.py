@@ -218,6 +218,8 @@ class EmbeddingSpace:
             for _ in range(_ATTEMPTS):
                 try:
                     names = [name for name in segment_names(folder) if name not in self._unusable]
+                    if names == list(known):
+                        break
                     opened = (known.get(name) or self._opened(folder / name) for name in names)
                     self._segments = tuple(segment for segment in opened if segment is not None)
                 except FileNotFoundError:
