@@ -43,16 +43,29 @@ def expected_recall(above: Counts, tied: Counts, of: Counts, k: int, candidates:
     mean over all draws (hypergeometric), not over some. Where the own image is one like the others the expectation is
     k / candidates. Raises ValueError where there are fewer distractors than a draw needs.
     """
-    from scipy.stats import hypergeom
-
     if len(of) and int(of.min()) < candidates - 1:
         raise ValueError(f"{int(of.min())} distractors are too few for {candidates} candidates")
     found = np.empty(len(of))
     for size in np.unique(of):
         # by how many lie nearer: the chance that at most k − 1 of them are drawn, and its running sum for the ties
-        table = hypergeom.cdf(k - 1, int(size), np.arange(size + 1), candidates - 1)
+        table = _at_most(k - 1, np.arange(size + 1), int(size), candidates - 1)
         sums = np.concatenate([[0.0], np.cumsum(table)])
         here = of == size
         first, last = above[here], above[here] + tied[here]
         found[here] = (sums[last + 1] - sums[first]) / (tied[here] + 1)
     return found
+
+
+def _at_most(most: int, nearer: Counts, of: int, drawn: int) -> Floats:
+    """Chance that at most `most` of `drawn` distractors are among the `nearer` ones of all `of`: hypergeometric."""
+    from scipy.special import gammaln
+
+    def log_ways(things: npt.NDArray[np.number], taken: int) -> Floats:
+        possible = things >= taken
+        kept = np.where(possible, things, taken)
+        ways = gammaln(kept + 1) - gammaln(taken + 1) - gammaln(kept - taken + 1)
+        return np.where(possible, ways, -np.inf)
+
+    every = log_ways(np.array([of]), drawn)
+    parts = [log_ways(nearer, hit) + log_ways(of - nearer, drawn - hit) - every for hit in range(min(most, drawn) + 1)]
+    return np.asarray(np.exp(parts).sum(axis=0).clip(0.0, 1.0), dtype=np.float64)

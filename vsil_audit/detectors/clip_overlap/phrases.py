@@ -20,6 +20,7 @@ _MOST_WORDS = 20_000
 _LONGEST = 6
 _LEAST_CHANGE = 0.003  # half-precision vectors move a cosine by up to 0.001
 _SHARE_OF_LARGEST = 0.5
+_STEP = 0.75  # a window begins where three quarters of the one before are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,9 @@ def _window(text: str, vectors: PairVectors) -> tuple[int, int]:
     found = words(text)
     if len(found) < windows:
         return 0, len(text)
-    share = len(found) / windows
-    return found[int(best * share)].start, found[min(len(found), round((best + 1) * share)) - 1].end
+    share = len(found) / (1 + _STEP * (windows - 1))
+    first = best * _STEP * share
+    return found[int(first)].start, found[min(len(found), round(first + share)) - 1].end
 
 
 def evidence(

@@ -13,10 +13,11 @@ from vsil_audit.detectors.clip_overlap.learning import Learned
 from vsil_audit.detectors.clip_overlap.ranks import LEAST_IN_CATEGORY, Ranks
 from vsil_audit.detectors.clip_overlap.standing import Standings
 from vsil_audit.pair import Abstained, Finding, Json, Scored
-from vsil_audit.stats.clusters import clustered_mean, clustered_rate
+from vsil_audit.stats.clusters import BOOTSTRAP, MANY, ON_CLUSTERS, ClusterSums, clustered_mean
 from vsil_audit.stats.infonce import SHUFFLES, Bits, infonce
 from vsil_audit.stats.information import permutation_null
 from vsil_audit.stats.matched_share import matched_share
+from vsil_audit.stats.proportions import WILSON, score_interval
 from vsil_audit.stats.rates import Interval
 from vsil_audit.stats.retrieval import Floats, expected_recall
 
@@ -133,19 +134,22 @@ class WholeSet:
         kind = f"bits{scope.suffix}"
         if bits is None:
             return self._abstained(kind, scope.refusal or "too few independent pairs to halve and compare")
-        interval = clustered_mean(bits.influence, self._groups[rows], self._seed)
         floor = permutation_null(bits.value, bits.shuffled)
-        low, high = np.quantile(bits.shuffled, [0.025, 0.975])
-        return self._finding(kind, interval, {
-            "tells": f"bits that the text tells of its image {scope.where}, at least (InfoNCE)",
-            "unit": "bits",
-            "chance": _rounded(floor.null_mean if floor else None),
-            "floor": {"low": _rounded(float(low)), "high": _rounded(float(high)), "shuffles": SHUFFLES},
-            "p": _rounded(floor.p if floor else None),
-            "ceiling": _rounded(bits.ceiling),
-            "inverse_temperatures": [_rounded(b) for b in bits.inverses],
-            "note": f"at most {bits.ceiling:.1f} bits can be seen; one pair of each group",
-        })  # fmt: skip
+        return self._finding(
+            kind,
+            _no_narrower(clustered_mean(bits.influence, self._groups[rows], self._seed), bits),
+            {
+                "tells": f"bits that the text tells of its image {scope.where}, at least (InfoNCE)",
+                "unit": "bits",
+                "chance": _rounded(floor.null_mean if floor else None),
+                "floor": {name: _rounded(limit) for name, limit in zip(("low", "high"), _floor(bits), strict=True)},
+                "shuffles": SHUFFLES,
+                "p": _rounded(floor.p if floor else None),
+                "ceiling": _rounded(bits.ceiling),
+                "inverse_temperatures": [_rounded(b) for b in bits.inverses],
+                "note": f"at most {bits.ceiling:.1f} bits can be seen; one pair of each group",
+            },
+        )
 
     def _by_category(self, scope: _Scope, bits: Bits | None, rows: npt.NDArray[np.int64]) -> list[Json]:
         """The largest categories, one by one."""
@@ -182,7 +186,7 @@ class WholeSet:
         if sampled:
             notes.append(f"a sample of {len(learned.sample):,} of {learned.usable:,} pairs")
         total = round(self._n_pairs * len(learned.sample) / learned.usable)
-        return Finding(self._name, None, Scored(round(float(interval.value or 0.0), 6)), kind=kind, details={
+        return Finding(self._name, None, Scored(round(float(interval.value or 0.0), 6) + 0.0), kind=kind, details={
             **details,
             "low": _rounded(interval.low),
             "high": _rounded(interval.high),
@@ -197,11 +201,33 @@ class WholeSet:
 
 
 def _mean_share(values: Floats, groups: npt.NDArray[np.int64], seed: int) -> Interval:
-    """A mean of chances; where all are 0 or all are 1 the interval of a rate, which does not vanish."""
-    if np.ptp(values) > 0 or values[0] not in (0.0, 1.0):
+    """A mean of chances. Where nearly all are 0, or 1, resampling sees too little of the rare ones: there the interval
+    of a rate on the effective sample size."""
+    clusters = ClusterSums.of(values, groups)
+    if min(values.sum(), len(values) - values.sum()) >= MANY:
         return clustered_mean(values, groups, seed)
-    rate = clustered_rate(values == 1.0, groups, seed=seed)
-    return Interval(rate.value, rate.low, rate.high, rate.n, rate.method)
+    low, high = score_interval(clusters.mean, clusters.effective)
+    return Interval(clusters.mean, low, high, len(values), WILSON + ON_CLUSTERS)
+
+
+def _no_narrower(interval: Interval, bits: Bits) -> Interval:
+    """The interval, at least as wide as shuffled pairings spread: where nothing, or everything, is told, resampling the
+    pairs shows none of the estimate's own noise (whose temperatures are fitted)."""
+    value, middle = bits.value, float(bits.shuffled.mean())
+    low, high = (value + limit - middle for limit in _floor(bits))
+    return Interval(
+        value,
+        low if interval.low is None else min(low, interval.low),
+        high if interval.high is None else max(high, interval.high),
+        interval.n,
+        f"{BOOTSTRAP}, no narrower than shuffled pairings",
+    )
+
+
+def _floor(bits: Bits) -> tuple[float, float]:
+    """Between which the bits of shuffled pairings lie, 95 %."""
+    low, high = np.quantile(bits.shuffled, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _limits(interval: Interval) -> dict[str, Json]:
@@ -209,4 +235,4 @@ def _limits(interval: Interval) -> dict[str, Json]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
+    return None if value is None else round(value, 6) + 0.0
