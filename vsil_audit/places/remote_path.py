@@ -102,7 +102,16 @@ class RemotePath:
     def create(self, data: bytes) -> None:
         """Write a file that is not there yet. Raises FileExistsError. Of two that create it at the same moment only one
         succeeds where the store has conditional writes; elsewhere the last one's stays."""
-        patiently(self.url, "writing", lambda fs, path: fs.pipe_file(path, data, mode=_CREATE))
+
+        def put(fs: Any, path: str) -> None:
+            try:
+                fs.pipe_file(path, data, mode=_CREATE)
+            except Exception as error:
+                if "PreconditionFailed" in f"{error} {error.__cause__}":  # as S3-compatible stores say it
+                    raise FileExistsError(path) from error
+                raise
+
+        patiently(self.url, "writing", put)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         try:
