@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from vsil_audit.errors import ConfigurationError, DatasetError
 from vsil_audit.places.addresses import Place, place
 from vsil_audit.places.mirror import shown
-from vsil_audit.runs.execute import execute, read_pairs
+from vsil_audit.runs.engine import Here
+from vsil_audit.runs.execute import execute
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_evaluation, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
@@ -284,7 +285,7 @@ def _plan(
         planned = planner(source, dataset_name(path, source), chosen)
         light = replace(chosen, ask=replace(planned.options.ask, image_classifiers=()))
         planned = replace(planned, detectors=(), options=light)
-        read_pairs(planned, RunFolder(Path(folder)), progress)
+        Here().read_pairs(planned, RunFolder(Path(folder)), progress)
         return cost_of(planned, RunFolder(Path(folder)), progress, pilot, seen)
 
 

@@ -62,3 +62,24 @@ def pair_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def engine_options(command: F) -> F:
+    """Add --engine and --ray-address."""
+    options = [
+        run_option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Work on this machine, or on a Ray cluster (extra [ray]).",
+        ),
+        run_option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="Of the cluster; `auto`: the one that this machine is in. [default: Ray is started here]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command

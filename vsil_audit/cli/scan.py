@@ -16,7 +16,7 @@ from vsil_audit.cli.asking_options import asking, asking_options
 from vsil_audit.cli.clip_options import clip_options, clip_settings
 from vsil_audit.cli.ending import Ending, ending_options
 from vsil_audit.cli.reading_options import reading_options, source_options
-from vsil_audit.cli.run_options import run_option, run_options
+from vsil_audit.cli.run_options import engine_options, run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @asking_options
 @clip_options
 @run_options
+@engine_options
 @ending_options("suspected_rate>0.2")
 @run_option(
     "--embedding-model",

@@ -35,16 +35,21 @@ def detect(plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress) 
         return
     with ExitStack() as opened:
         clip_texts = opened.enter_context(ClipTexts(plan.clip, plan.options.cache)) if plan.clip else None
-        cache = {CACHE: str(plan.options.cache.resolve())} if plan.options.cache else {}
-        context = SetContext(
-            read=folder.batches,
-            n_pairs=n_pairs,
-            groups=clusters(folder, n_pairs).connected,
-            seed=plan.options.seed,
-            options=plan.config.detector_options | cache,
-            clip_texts=clip_texts,
-        )
+        context = set_context(plan, folder, n_pairs, clip_texts)
         _detect(todo, plan, folder, context, progress)
+
+
+def set_context(plan: ScanPlan, folder: RunFolder, n_pairs: int, clip_texts: ClipTexts | None) -> SetContext:
+    """What the plan's detectors may know of the set in that folder."""
+    cache = {CACHE: str(plan.options.cache.resolve())} if plan.options.cache else {}
+    return SetContext(
+        read=folder.batches,
+        n_pairs=n_pairs,
+        groups=clusters(folder, n_pairs).connected,
+        seed=plan.options.seed,
+        options=plan.config.detector_options | cache,
+        clip_texts=clip_texts,
+    )
 
 
 def _detect(

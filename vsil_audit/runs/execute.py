@@ -18,14 +18,12 @@ from vsil_audit.gateway import BudgetReachedError, NoProviderError
 from vsil_audit.places.addresses import Place
 from vsil_audit.places.lease import leased
 from vsil_audit.places.mirror import shown
-from vsil_audit.runs.asking import ask_models, check_models
-from vsil_audit.runs.detecting import detect
+from vsil_audit.runs.asking import check_models
+from vsil_audit.runs.engine import at_work, check_engine
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
-from vsil_audit.runs.reader import Reader
-from vsil_audit.runs.reading import read_source
 from vsil_audit.runs.summarise import summarise
 
 _PACKAGES = (
@@ -44,18 +42,21 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
     with _locked(plan.folder):
         if plan.options.overwrite or not folder.exists() or folder.manifest().state is not RunState.COMPLETE:
             check_models(plan)
+            check_engine(plan.options)
         started = time.monotonic()
         try:
             manifest = _begin(plan, folder, command, progress)
             if manifest.state is RunState.COMPLETE:
                 progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
                 return folder
-            n_batches = read_pairs(plan, folder, progress)
-            n_pairs = folder.pairs_in(n_batches)
-            manifest = manifest.model_copy(update={"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches})
-            folder.write_manifest(manifest)
-            detect(plan, folder, n_pairs, progress)
-            manifest = ask_models(plan, folder, manifest, progress)
+            with at_work(plan.options) as work:
+                n_batches = work.read_pairs(plan, folder, progress)
+                n_pairs = folder.pairs_in(n_batches)
+                known = {"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches}
+                manifest = manifest.model_copy(update=known)
+                folder.write_manifest(manifest)
+                work.detect(plan, folder, n_pairs, progress)
+                manifest = work.ask_models(plan, folder, manifest, progress)
             progress.stage("Summing up", None, "")
             folder.write_summary(summarise(plan, folder))
         except (KeyboardInterrupt, NoProviderError, BudgetReachedError):
@@ -71,17 +72,6 @@ def _interrupted(folder: RunFolder, started: float) -> None:
     if folder.exists() and (left := folder.manifest()).state is not RunState.COMPLETE:
         so_far = {"state": RunState.INTERRUPTED, "seconds": _seconds(left, started)}
         folder.write_manifest(left.model_copy(update=so_far))
-
-
-def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
-    """The first stage: pairs and the facts of their images, into the folder; returns how many batches there are."""
-    with Reader(plan.reader) as reader:
-        for warning in reader.warnings:
-            progress.remark(warning)
-        count = read_source(plan, folder, reader, progress)
-        for warning in reader.notes():
-            progress.remark(warning)
-        return count
 
 
 def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) -> Manifest:

@@ -33,6 +33,9 @@ RUNS_FOLDER = "vsil-audit-runs"
 EVALUATION = "evaluation"
 """Name of the detector that evaluates models. It takes part in no scan."""
 
+LOCAL, RAY = "local", "ray"
+"""Engines: where a run's work is done. No part of its configuration: what one began another continues."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
@@ -40,7 +43,8 @@ class ScanOptions:
     `vsil-audit-runs/` whose name depends on the data and the configuration, so that a rerun finds its run again.
     `embedding_model`: folder of a sentence-transformers model, for the similarity in description_overlap. `ask`: which
     models are asked, and what; none, unless they are named. `gateway`: where, how fast, for how much. `clip`: the CLIP
-    model of the detectors that need one, and how it is run; None: the usual one, where it is on this machine."""
+    model of the detectors that need one, and how it is run; None: the usual one, where it is on this machine.
+    `engine`: LOCAL or RAY. `ray_address`: of the cluster; None: that of $RAY_ADDRESS, else one is started here."""
 
     detectors: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
@@ -58,6 +62,8 @@ class ScanOptions:
     clip: ClipSettings | None = None
     ask: AskOptions = field(default_factory=AskOptions)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    engine: str = LOCAL
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +234,10 @@ def _check(options: ScanOptions) -> None:
         raise ConfigurationError(
             "--limit and --sample exclude each other", "Give --limit for the first pairs or --sample for random ones."
         )
+    if options.engine not in (LOCAL, RAY):
+        raise ConfigurationError(f"there is no engine {options.engine!r}", f"Choose {LOCAL} or {RAY}.")
+    if options.ray_address is not None and options.engine != RAY:
+        raise ConfigurationError("--ray-address is for --engine ray alone", "Add --engine ray, or leave it out.")
     for name, value in (("--limit", options.limit), ("--sample", options.sample), ("--workers", options.workers)):
         if value is not None and value < 1:
             raise ConfigurationError(f"{name} must be at least 1, not {value}")

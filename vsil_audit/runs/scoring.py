@@ -34,11 +34,7 @@ def run_detector(
     """
     name = detector_type.spec.name
     clip = Need.CLIP in detector_type.spec.needs
-    try:
-        detector = detector_type()
-        detector.prepare(replace(context, read=partial(folder.batches, clip=True)) if clip else context)
-    except Exception as error:
-        raise named_error(error, name, "as it prepared") from error
+    detector = prepared(detector_type, folder, context)
     done = 0
     for index in range(folder.n_batches()):
         if folder.has_findings(name, index):
@@ -48,6 +44,23 @@ def run_detector(
             folder.write_findings(name, index, score_batch(detector, batch))
             done += len(batch.pairs)
         looked_at(done)
+    conclude(detector, folder)
+
+
+def prepared(detector_type: type[Detector], folder: RunFolder, context: SetContext) -> Detector:
+    """A new detector that has learnt from the set. Raises DetectorError when it breaks."""
+    clip = Need.CLIP in detector_type.spec.needs
+    try:
+        detector = detector_type()
+        detector.prepare(replace(context, read=partial(folder.batches, clip=True)) if clip else context)
+    except Exception as error:
+        raise named_error(error, detector_type.spec.name, "as it prepared") from error
+    return detector
+
+
+def conclude(detector: Detector, folder: RunFolder) -> None:
+    """Commit the findings of the set. Raises DetectorError when the detector breaks."""
+    name = detector.spec.name
     try:
         concluded = [checked(f, name) for f in detector.conclude()]
     except Exception as error:
