@@ -92,7 +92,8 @@ class ImagePipeline:
         self.workers = max(1, workers or available_cpus())
         self._work_wanted = Work.TEXT if Need.OCR in needs else Work.PIXELS if Need.PIXELS in needs else Work.HEADER
         self._clip = clip
-        self._kept = None if store is None else _KeptFacts(store, self.limits, self._work_wanted)
+        to_keep = clip is not None or self._work_wanted is not Work.HEADER  # a header alone is as soon read again
+        self._kept = _KeptFacts(store, self.limits, self._work_wanted) if store is not None and to_keep else None
         self._pool = WorkerPool(self.workers, worker_module)
         self._lock = threading.Lock()
         self._recent: OrderedDict[_Key, ImageFacts] = OrderedDict()
@@ -343,20 +344,20 @@ def _named(facts: ImageFacts, name: str) -> ImageFacts:
 
 
 class _KeptFacts:
-    """Facts in the store: pixels and text apart, each under the version of what made it. Headers are not kept."""
+    """Facts in the store: pixels and text apart, each under the version of what made it. What a header says is kept
+    where no more is wanted of an image than that and its CLIP vector: with both kept it is not opened again."""
 
     def __init__(self, store: FeatureStore, limits: ImageLimits, work: Work) -> None:
         self._store = store
         self._work = work
+        self._feature = "header" if work is Work.HEADER else "pixels"
         decoding = f"{PIXELS_VERSION}; pillow {PIL.__version__}"
         bounds = f"at most {limits.max_pixels} pixels, {limits.max_frames} frames, {limits.max_file_bytes} bytes"
         self._pixels_version = f"{decoding}; {bounds}"
         self._text_version = f"{ocr_version()}; {decoding}" if work is Work.TEXT else ""
 
     def get(self, digest: str) -> ImageFacts | None:
-        if self._work is Work.HEADER:
-            return None
-        packed = self._store.get(digest, "pixels", self._pixels_version)
+        packed = self._store.get(digest, self._feature, self._pixels_version)
         text = self._store.get(digest, "text", self._text_version) if packed and self._work is Work.TEXT else None
         if packed is None or (text is None and self._work is Work.TEXT):
             return None
@@ -367,8 +368,6 @@ class _KeptFacts:
             return None
 
     def put(self, facts: ImageFacts) -> None:
-        if self._work is Work.HEADER:
-            return
-        self._store.put(facts.digest, "pixels", self._pixels_version, pack_pixels(facts))
+        self._store.put(facts.digest, self._feature, self._pixels_version, pack_pixels(facts))
         if facts.ocr is not None:
             self._store.put(facts.digest, "text", self._text_version, pack_text(facts.ocr))
