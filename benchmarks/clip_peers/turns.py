@@ -162,7 +162,7 @@ def read_run(run: Path) -> tuple[Cosines, tuple[str, ...]]:
             text = batch.clip.texts.of(i)[:1].astype(np.float64)
             image = batch.clip.images.of(place)[:1].astype(np.float64)
             place += len(images)
-            unread.update((pair.id, facts.name) for facts in images if facts.error)
+            unread.update((pair.id, Path(facts.name).name) for facts in images if facts.error)
             lengths = np.linalg.norm(text) * np.linalg.norm(image)
             cosines.append(float((text * image).sum() / lengths) if len(text) and len(image) else float("nan"))
     told = {found.pair_id for found in folder.findings("clip_overlap") if isinstance(found.outcome, Failed)}
