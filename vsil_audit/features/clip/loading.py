@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ def load_module(model: ClipModel) -> Any:
     """
     open_clip = _open_clip()
     try:
-        with _quietly():
+        with quietly():
             module = _built(open_clip, model)
             _load_weights(open_clip, module, model.checkpoint)
     except Exception as error:  # damaged files make torch, safetensors and timm raise nearly anything
@@ -45,7 +46,7 @@ def load_tokenizer(model: ClipModel) -> Any:
     try:
         if model.tokenizer is None:
             return SimpleTokenizer(context_length=context, **options)
-        with _quietly():
+        with quietly():
             return HFTokenizer(
                 str(model.tokenizer),
                 context_length=context,
@@ -91,10 +92,8 @@ def _load_weights(open_clip: Any, module: Any, checkpoint: Path) -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without open_clip's and transformers' remarks: the terminal is the command's."""
-    import warnings
-
+def quietly() -> Iterator[None]:
+    """Without the remarks of open_clip, transformers and torch: the terminal is the command's."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
