@@ -96,6 +96,7 @@ def test_a_complete_run_is_shown_again_and_compared(
 
 def test_a_scan_that_was_killed_is_continued(environment: dict[str, str], store: ObjectStore, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vsil_audit", "scan", "s3://sets/hades-mini", "-o", "s3://runs/killed", *OFFLINE]
+    command += ["--batch-pairs", "4"]
     first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not store.below("runs/killed/pairs") and time.monotonic() < deadline:
