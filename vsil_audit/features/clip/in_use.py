@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.embeddings.store import FOLDER, EmbeddingStore
 from vsil_audit.features.embeddings.texts import KeptTexts
+from vsil_audit.features.worker_pool import available_cpus
 
 if TYPE_CHECKING:
     from vsil_audit.features.clip.encoder import ClipEncoder
@@ -138,9 +140,7 @@ class _Encoder:
                 raise self._error
             if self._loaded is None:
                 try:
-                    from vsil_audit.features.clip.encoder import ClipEncoder
-
-                    self._loaded = ClipEncoder(self._model, self._settings)
+                    self._loaded = _loaded(self._model, self._settings)
                 except Exception as error:
                     self._error = self._said(error, "cannot be loaded")
                     raise self._error from error
@@ -155,3 +155,15 @@ class _Encoder:
             "Name another model, device or backend with --clip, --clip-device or --clip-backend; or go without CLIP: "
             "--skip clip_overlap.",
         )
+
+
+def _loaded(model: ClipModel, settings: ClipSettings) -> ClipEncoder:
+    """On no more threads than there are CPUs to be used, which sleep while they wait: they share the cores with those
+    who decode images, and spinning among them costs half of the speed."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
+    import torch
+
+    from vsil_audit.features.clip.encoder import ClipEncoder
+
+    torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
+    return ClipEncoder(model, settings)
