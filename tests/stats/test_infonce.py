@@ -58,6 +58,9 @@ def test_the_influences_have_the_bits_as_their_mean() -> None:
 
 def test_an_influence_is_what_leaving_the_pair_out_changes() -> None:
     blocks = gaussian(60, 0.7, 5)
+    mixed = blocks[0].similarities.copy()
+    mixed[:30] = np.roll(mixed[:30], 7, axis=1)  # half of the texts belong elsewhere
+    blocks[0] = Block(mixed, 0)
     bits = infonce(blocks, seed=0)
     first = blocks[0].similarities
     full, left_out = bound(blocks[0], bits.inverses[0]), []
@@ -65,8 +68,8 @@ def test_an_influence_is_what_leaving_the_pair_out_changes() -> None:
         kept = np.delete(np.arange(60), i)
         left_out.append(bound(Block(first[np.ix_(kept, kept)], 0), bits.inverses[0]))
     jackknife = 60 * full - 59 * np.array(left_out)
-    assert np.corrcoef(jackknife, bits.influence[:60])[0, 1] > 0.99
-    assert jackknife.std() == pytest.approx(bits.influence[:60].std(), rel=0.1)
+    assert np.corrcoef(jackknife, bits.influence[:60])[0, 1] > 0.998
+    assert jackknife.std() == pytest.approx(bits.influence[:60].std(), rel=0.03)
 
 
 def test_shuffled_pairings_tell_about_nothing() -> None:

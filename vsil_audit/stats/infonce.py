@@ -101,9 +101,10 @@ def _log_mean_exp(similarities: Floats, inverse: float) -> Floats:
 
 
 def _influence(block: Block, inverse: float) -> Floats:
-    """Each pair's bits, less what its image adds to the others' denominators."""
+    """Each pair's bits, less what its image adds to the denominators of others (its own is left out with it)."""
     similarities = block.similarities
     told = np.diagonal(similarities) * inverse - _log_mean_exp(similarities, inverse)
     scaled = np.exp((similarities - similarities.max(axis=1, keepdims=True)) * inverse)
-    shares = (scaled / scaled.sum(axis=1, keepdims=True)).sum(axis=0)
-    return np.asarray((told - (shares - 1)) / math.log(2), dtype=np.float64)
+    shares = scaled / scaled.sum(axis=1, keepdims=True)
+    of_others = shares.sum(axis=0) - np.diagonal(shares)
+    return np.asarray((told - (of_others - of_others.mean())) / math.log(2), dtype=np.float64)
