@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.progress import Progress
 
 _BATCHES_AHEAD = 3
+_THUMBNAILS_KNOWN = 1 << 16
+_Thumbnails: TypeAlias = "OrderedDict[bytes, None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,9 @@ class Reader:
     ) -> None:
         """Commit those of `raws` that the folder does not hold yet. Thumbnails of the digests `thumbnails_kept` are not
         written again; two readers of one folder may both write one."""
-        kept = {bytes.fromhex(digest) for digest in thumbnails_kept}
+        kept: _Thumbnails = OrderedDict()
+        for digest in thumbnails_kept:
+            _is_new(digest, kept)
         in_flight: deque[_InFlight] = deque()
         for raw in raws:
             if folder.has_batch(raw.index):
@@ -117,15 +122,14 @@ class Reader:
         texts = self._clip.texts([pair.text for pair in raw.pairs]) if self._clip else None
         return _InFlight(raw, tuple(tuple(map(self._pipeline.submit, pair.images)) for pair in raw.pairs), texts)
 
-    def _commit(self, work: _InFlight, folder: RunFolder, thumbnails_kept: set[bytes], progress: Progress) -> None:
+    def _commit(self, work: _InFlight, folder: RunFolder, thumbnails_kept: _Thumbnails, progress: Progress) -> None:
         images: list[tuple[ImageFacts, ...]] = []
         thumbnails: list[tuple[str, bytes]] = []
         vectors: list[npt.NDArray[np.float32] | None] = []
         for futures in work.futures:
             facts = tuple(future.result() for future in futures)
             for f in facts:
-                if f.thumbnail is not None and (key := bytes.fromhex(f.digest)) not in thumbnails_kept:
-                    thumbnails_kept.add(key)
+                if f.thumbnail is not None and _is_new(f.digest, thumbnails_kept):
                     thumbnails.append((f.digest, f.thumbnail))
                 if f.clip_error is not None:
                     self._without_vector[f.digest] = f"{f.name}: {f.clip_error}"
@@ -137,6 +141,18 @@ class Reader:
             _keep_embedded(raw.pairs, images, folder)
         clip = None if work.texts is None else _clip_vectors(work.texts.result(), vectors)
         folder.write_batch(Batch(raw.index, raw.pairs, tuple(images), clip), list(raw.problems), thumbnails)
+
+
+def _is_new(digest: str, known: _Thumbnails) -> bool:
+    """Whether an image's thumbnail is still to be kept. Of very many images only the last are known: in a large set one
+    that comes again after them is kept again, and memory stays flat."""
+    key = bytes.fromhex(digest)
+    if key in known:
+        return False
+    known[key] = None
+    if len(known) > _THUMBNAILS_KNOWN:
+        known.popitem(last=False)
+    return True
 
 
 def _clip_vectors(texts: Rows, images: Sequence[npt.NDArray[np.float32] | None]) -> ClipVectors:

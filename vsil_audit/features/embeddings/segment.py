@@ -23,7 +23,7 @@ import pyarrow as pa
 
 SUFFIX = ".arrow"
 UNFINISHED = ".unfinished"
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 512 << 10
 DIGEST_BYTES = 32
 
 

@@ -33,7 +33,7 @@ from vsil_audit.features.embeddings.segment import (
 DESCRIPTION = "space.json"
 DAMAGED = ".damaged"
 _WAITING_VECTORS = 4096
-_WAITING_BYTES = 8 << 20
+_WAITING_BYTES = 4 << 20
 _WAITING_SECONDS = 10.0
 _MEMORY_BYTES = 64 << 20
 _RELEASE_AFTER = 8192  # rows looked up; each may have made some 64 KiB of the file resident
