@@ -1,4 +1,4 @@
-"""Memory that stays flat: the benchmark's script on a small set, and the one thing a reader remembers of every image."""
+"""Memory that stays flat: the benchmark on a small set, and the one thing a reader remembers of every image."""
 
 from __future__ import annotations
 
