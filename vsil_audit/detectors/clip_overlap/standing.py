@@ -88,7 +88,7 @@ def _block(
     pool: Floats,
     pool_groups: npt.NDArray[np.int64],
 ) -> tuple[Floats, Counts, Counts, Counts, Counts, Floats]:
-    own = np.array([cosines([text], image).max() for text, image in zip(texts, images, strict=True)])
+    own = _own_cosines(texts, images)
     many = np.array([len(image) for image in images])
     if not len(pool_groups):
         nothing = np.zeros(len(texts), dtype=np.int64)
@@ -100,6 +100,14 @@ def _block(
     of = np.isfinite(others).sum(axis=1)
     best = others.max(axis=1)
     return own, above, tied, of, many, np.where(of > 0, best, np.nan)
+
+
+def _own_cosines(texts: Sequence[Vectors], images: Sequence[Vectors]) -> Floats:
+    """Of each text with its own images, the best: (n,)."""
+    if all(len(text) == len(image) == 1 for text, image in zip(texts, images, strict=True)):
+        rows, columns = (np.concatenate(vectors).astype(np.float64) for vectors in (texts, images))
+        return np.asarray(np.einsum("ij,ij->i", rows, columns).clip(-1.0, 1.0).round(DECIMALS))
+    return np.array([cosines([text], image).max() for text, image in zip(texts, images, strict=True)])
 
 
 def _blocks(windows: Sequence[int]) -> list[tuple[int, int]]:
