@@ -71,7 +71,8 @@ class Reader:
         self.settings = settings
         self._open = ExitStack()
         self._clip: ClipInUse | None = None
-        self._without_vector: dict[str, str] = {}
+        self._without_vector = 0
+        self._first_without = ""
 
     def __enter__(self) -> Reader:
         wanted = self.settings
@@ -115,8 +116,7 @@ class Reader:
     def notes(self) -> Iterator[str]:
         """What was noticed of the images, for people: those that can be opened and yet have no CLIP vector."""
         if self._without_vector:
-            first = next(iter(self._without_vector.values()))
-            yield f"No CLIP vector of {len(self._without_vector)} of the images that can be opened, as of {first}"
+            yield f"{self._without_vector} images can be opened and have no CLIP vector, as {self._first_without}"
 
     def _begin(self, raw: RawBatch) -> _InFlight:
         texts = self._clip.texts([pair.text for pair in raw.pairs]) if self._clip else None
@@ -132,7 +132,8 @@ class Reader:
                 if f.thumbnail is not None and _is_new(f.digest, thumbnails_kept):
                     thumbnails.append((f.digest, f.thumbnail))
                 if f.clip_error is not None:
-                    self._without_vector[f.digest] = f"{f.name}: {f.clip_error}"
+                    self._without_vector += 1
+                    self._first_without = self._first_without or f"{f.name}: {f.clip_error}"
             vectors.extend(f.clip for f in facts)
             images.append(tuple(replace(f, thumbnail=None, clip=None, clip_error=None) for f in facts))
             progress.advance(1)
