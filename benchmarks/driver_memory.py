@@ -3,7 +3,7 @@
     python benchmarks/driver_memory.py [--pairs 200000 1000000] [--batch 4096]
 
 Writes a table and a run folder of made-up pairs (each image used by three pairs, each text by two) with the findings of
-one detector; then, each in a process of its own, what a scan does: reading the table, knowing which thumbnails are kept,
+one detector; then, each in its own process, what a scan does: reading the table, knowing which thumbnails are kept,
 grouping pairs, the columns of the summary, and the detector that knows most of the set (hygiene). Prints the growth of
 the process's peak memory per pair between the two sizes (Linux).
 """

@@ -72,12 +72,6 @@ class RemotePath:
     def read_bytes(self) -> bytes:
         return bytes(patiently(self.url, "reading", lambda fs, path: fs.cat_file(path)))
 
-    def read_end(self, size: int) -> bytes:
-        """The last `size` bytes, or all."""
-        length = self.stat().st_size
-        start = max(0, length - size)
-        return bytes(patiently(self.url, "reading", lambda fs, path: fs.cat_file(path, start=start, end=length)))
-
     def write(self, data: bytes) -> None:
         """Have `data` under this name, whole or not at all, in place of what was there."""
         if puts_whole(self.url):
