@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 import vsil_audit
+from vsil_audit.features.clip.model import ClipSettings
+from vsil_audit.pair import Scored
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import RunState
 from vsil_audit.runs.on_ray.cluster import Cluster
@@ -51,6 +54,27 @@ def test_the_findings_are_those_of_the_local_engine(dataset: Path, tmp_path: Pat
     assert [p.message for p in there.problems()] == [p.message for p in here.problems()]
     assert set(there.thumbnail_digests()) == set(here.thumbnail_digests())
     assert list(there.batches()) == list(here.batches())
+
+
+def test_clip_vectors_and_what_is_made_of_them_are_those_of_the_local_engine(
+    dataset: Path, tmp_path: Path, cluster: Cluster
+) -> None:
+    pytest.importorskip("open_clip")
+    from tiny_clip import save_tiny_clip
+
+    clip = ClipSettings(str(save_tiny_clip(tmp_path / "tiny")), device="cpu", batch=1)
+    runs = []
+    for engine in ("local", "ray"):
+        options = ScanOptions(
+            ("clip_overlap",), output=tmp_path / engine, cache=tmp_path / f"{engine}-cache", batch_pairs=12, workers=2
+        )
+        runs.append(vsil_audit.scan(dataset, options=replace(options, engine=engine, clip=clip)).folder)
+    here, there = runs
+    assert any(finding.pair_id and isinstance(finding.outcome, Scored) for finding in here.findings("clip_overlap"))
+    assert findings(there) == findings(here)
+    for index in range(here.n_batches()):
+        part = Path("embeddings", "clip", f"part-{index:05d}.arrow")
+        assert (there.path / part).read_bytes() == (here.path / part).read_bytes()
 
 
 @pytest.fixture(scope="module")
