@@ -45,7 +45,11 @@ def exported(tower: Any, space: str, size: tuple[int, int], backend: str, *, int
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as scratch:  # for where there is no cache
         file = _kept(tower, space, size, Path(scratch), int8=int8)
-        return _onnx_runtime(file, threads) if backend == "onnx" else _openvino(file, threads)
+        try:
+            return _started(file, threads, backend)
+        except ConfigurationError:  # damaged, perhaps: it is exported once more
+            shutil.rmtree(file.parent, ignore_errors=True)
+        return _started(_kept(tower, space, size, Path(scratch), int8=int8), threads, backend)
 
 
 def _kept(tower: Any, space: str, size: tuple[int, int], scratch: Path, *, int8: bool) -> Path:
@@ -105,6 +109,16 @@ def _quantize(exact: Path, target: Path) -> None:
         weight_type=QuantType.QInt8,
         use_external_data_format=sum(file.stat().st_size for file in target.parent.iterdir()) > _MOST_IN_ONE_FILE,
     )
+
+
+def _started(file: Path, threads: int, backend: str) -> Run:
+    try:
+        return _onnx_runtime(file, threads) if backend == "onnx" else _openvino(file, threads)
+    except Exception as error:  # whatever they raise for what they cannot read or run
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigurationError(
+            f"{backend} cannot run the exported model: {reason}", "Use the backend torch."
+        ) from error
 
 
 def _onnx_runtime(file: Path, threads: int) -> Run:

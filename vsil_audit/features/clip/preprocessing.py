@@ -1,7 +1,8 @@
 """The pixels of an image that a CLIP model sees. Needs Pillow and numpy only: it runs where images are decoded.
 
 Follows `open_clip.transform.image_transform_v2` for inference (and torchvision's resize and crop under it) up to, not
-including, the conversion to floating point: the same bytes come out, which the tests hold against open_clip itself.
+including, the conversion to floating point: the same bytes come out, which the tests hold against open_clip itself. But
+for images above 32 times as long as wide, which it would blow up: theirs are nearly the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from PIL import Image
 
 _VERSION = "1"
 _MOST_PIXELS_A_SIDE = 4096
+_LONGEST_SHAPE = 32  # sides of above 32 to 1 are resized and cropped in one
 _MODES = ("shortest", "longest", "squash")
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -69,8 +71,12 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """What the model sees of a decoded image: RGB, shape (height, width, 3)."""
-        resized = _resized(image, self._size_after(image.width, image.height), self._filter())
-        return np.array(_centre(resized, self.width, self.height, self.fill).convert("RGB"))
+        size = self._size_after(image.width, image.height)
+        if self.resize == "shortest" and max(image.size) > _LONGEST_SHAPE * min(image.size):
+            seen = self._middle_of(image, size)
+        else:
+            seen = _centre(_resized(image, size, self._filter()), self.width, self.height, self.fill)
+        return np.array(seen.convert("RGB"))
 
     def draft_size(self, width: int, height: int) -> tuple[int, int] | None:
         """What to pass to Pillow's `Image.draft` before a JPEG of that size is decoded: at least the size that it will
@@ -86,7 +92,15 @@ class Preprocessing:
             return (self.width, longer) if width <= height else (longer, self.height)
         ratios = (height / self.height, width / self.width)  # open_clip's ResizeKeepRatio rounds
         ratio = max(ratios) if self.resize == "longest" else min(ratios)
-        return round(width / ratio), round(height / ratio)
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
+
+    def _middle_of(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """What cropping after resizing would leave, to rounding: a line of 1 x 20,000 pixels resized would be large."""
+        across, down = image.width / size[0], image.height / size[1]
+        left, top = round((size[0] - self.width) / 2.0), round((size[1] - self.height) / 2.0)
+        box = (left * across, top * down, (left + self.width) * across, (top + self.height) * down)
+        inside = (max(0.0, box[0]), max(0.0, box[1]), min(image.width, box[2]), min(image.height, box[3]))
+        return image.resize((self.width, self.height), self._filter(), box=inside)
 
     def _filter(self) -> Image.Resampling:
         if self.resize == "shortest" and self.width != self.height:
@@ -106,6 +120,8 @@ def _centre(image: Image.Image, width: int, height: int, fill: int) -> Image.Ima
     if image.width < width or image.height < height:
         wide, high = max(width, image.width), max(height, image.height)
         padded = Image.new(image.mode, (wide, high), (fill,) * len(image.getbands()) if fill else 0)
+        if image.mode == "P":
+            padded.putpalette(image.getpalette() or [])
         padded.paste(image, (left, top))
         image = padded
     left, top = round((image.width - width) / 2.0), round((image.height - height) / 2.0)

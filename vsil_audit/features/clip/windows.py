@@ -43,12 +43,11 @@ class TextWindows:
     # CLIP's own tokenizer
 
     def _of_clip(self, text: str) -> list[Tokens]:
-        words = [self._pieces(word) for word in self._tokenizer.clean_fn(text).split()]
-        words = [word for word in words if word]
         room = self._tokenizer.context_length - 2
+        words = _cut([self._pieces(word) for word in self._tokenizer.clean_fn(text).split()], room)
         rows = []
-        for start, end in _spans([len(word) for word in _cut(words, room)], room):
-            tokens = [token for word in _cut(words, room)[start:end] for token in word]
+        for start, end in _spans([len(word) for word in words], room):
+            tokens = [token for word in words[start:end] for token in word]
             row = np.zeros(self._tokenizer.context_length, dtype=np.int64)
             row[: len(tokens) + 2] = [self._tokenizer.sot_token_id, *tokens, self._tokenizer.eot_token_id]
             rows.append(row)
@@ -83,7 +82,8 @@ class TextWindows:
         return list(self._tokenizer(texts).numpy().astype(np.int64))
 
     def _sizes(self, words: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in self._tokenizer.tokenizer(list(words), add_special_tokens=False)["input_ids"]]
+        apart = [f" {word}" for word in words]  # as it stands in a text
+        return [len(ids) for ids in self._tokenizer.tokenizer(apart, add_special_tokens=False)["input_ids"]]
 
     def _short_words(self, word: str, room: int) -> Iterator[str]:
         """The word, halved until it fits."""
@@ -111,12 +111,19 @@ def _spans(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:
         return []
     spans: list[tuple[int, int]] = []
     start = 0
-    while True:
+    while len(spans) < MOST_WINDOWS:
         before = ends[start - 1] if start else 0
         end = int(np.searchsorted(ends, before + room, side="right"))
         spans.append((start, end))
-        if end == len(sizes) or len(spans) == MOST_WINDOWS:
-            return spans
-        again = int(np.searchsorted(ends, ends[end - 1] - room // _OVERLAP, side="left")) + 1
-        last = int(np.searchsorted(ends, ends[-1] - room, side="left")) + 1
-        start = max(start + 1, min(again, end, max(last, start + 1)))
+        if end == len(sizes):
+            break
+        repeating = _first_after(ends, ends[end - 1] - room // _OVERLAP)
+        reaching_on = _first_after(ends, ends[end] - room)
+        reaching_the_end = max(start + 1, _first_after(ends, ends[-1] - room))
+        start = max(reaching_on, min(repeating, reaching_the_end))
+    return spans
+
+
+def _first_after(ends: Sequence[int], size: int) -> int:
+    """The first thing that begins when at least `size` went before it."""
+    return 0 if size <= 0 else int(np.searchsorted(ends, size, side="left")) + 1
