@@ -153,34 +153,16 @@ class EmbeddingSpace:
                 self._waiting_since = time.monotonic()
             self._waiting_bytes += rows.nbytes
             self._waiting[digest] = rows
-            full = (
-                len(self._waiting) >= _WAITING_VECTORS
-                or self._waiting_bytes >= _WAITING_BYTES
-                or time.monotonic() - self._waiting_since > _WAITING_SECONDS
-            )
-        if full:
-            self.flush()
+            due = self._is_due()
+        if due:
+            with self._writing:
+                if self._is_due():  # several threads may have waited for one that wrote
+                    self._write_waiting()
 
     def flush(self) -> None:
         """Write what is waiting."""
         with self._writing:
-            with self._lock:
-                folder, waiting = self._folder, dict(self._waiting)
-            if folder is None or not waiting:
-                return
-            new = waiting.keys() - self._find(list(waiting), self._segments).keys()
-            try:
-                if new:
-                    self._write(folder, {digest: waiting[digest] for digest in new})
-            except OSError as error:
-                self._give_up(error)
-                return
-            with self._lock:
-                for digest, rows in waiting.items():
-                    if self._waiting.get(digest) is rows:
-                        del self._waiting[digest]
-                self._waiting_bytes = sum(rows.nbytes for rows in self._waiting.values())
-                self._waiting_since = time.monotonic()
+            self._write_waiting()
 
     def close(self) -> None:
         """Flush, and let go of the files; what is put after that is kept in memory only."""
@@ -284,6 +266,33 @@ class EmbeddingSpace:
             self._give_up(ValueError(f"it holds vectors of {self._width} numbers, and this model's have {width}"))
             self._segments = ()
         self._width = width
+
+    def _is_due(self) -> bool:
+        return bool(self._waiting) and (
+            len(self._waiting) >= _WAITING_VECTORS
+            or self._waiting_bytes >= _WAITING_BYTES
+            or time.monotonic() - self._waiting_since > _WAITING_SECONDS
+        )
+
+    def _write_waiting(self) -> None:
+        """One thread at a time; others look up and put meanwhile."""
+        with self._lock:
+            folder, waiting = self._folder, dict(self._waiting)
+        if folder is None or not waiting:
+            return
+        new = waiting.keys() - self._find(list(waiting), self._segments).keys()
+        try:
+            if new:
+                self._write(folder, {digest: waiting[digest] for digest in new})
+        except OSError as error:
+            self._give_up(error)
+            return
+        with self._lock:
+            for digest, rows in waiting.items():
+                if self._waiting.get(digest) is rows:
+                    del self._waiting[digest]
+            self._waiting_bytes = sum(rows.nbytes for rows in self._waiting.values())
+            self._waiting_since = time.monotonic()
 
     def _write(self, folder: Path, new: dict[str, npt.NDArray[np.float16]]) -> None:
         """Raises OSError."""
