@@ -27,7 +27,7 @@ class ObjectStore:
         self.objects[name] = data
 
     def below(self, prefix: str) -> list[str]:
-        return sorted(name for name in self.objects if name.startswith(prefix))
+        return sorted(name for name in list(self.objects) if name.startswith(prefix))
 
     def environment(self) -> dict[str, str]:
         """What s3fs needs to come here."""

@@ -72,7 +72,7 @@ def test_a_batch_is_told_by_its_pairs_and_the_run_by_its_end(store: Failing, mon
     assert put.index("summary.json") == len(put) - 2
 
 
-@pytest.mark.parametrize("broken_at", [3, 8, 15, 22])
+@pytest.mark.parametrize("broken_at", [3, 9, 20])
 def test_a_scan_that_the_network_broke_is_continued(
     store: Failing, tmp_path: Path, broken_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
