@@ -74,7 +74,6 @@ class Watched:
     """The most memory of each kind, and the time, while a stage runs."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, dict[str, float]] = {}
         self._most: dict[str, float] = memory()
         self._lock = threading.Lock()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -92,8 +91,9 @@ class Watched:
     def done(self, stage: str, begin: float) -> None:
         self._look()
         with self._lock:
-            self.stages[stage] = {**self._most, "seconds": time.perf_counter() - begin}
+            told = {"stage": stage, "seconds": time.perf_counter() - begin, **self._most}
             self._most = dict.fromkeys(MEASURES, 0.0)
+        print(json.dumps(told), flush=True)
 
 
 # what files and models would give
@@ -188,7 +188,7 @@ def batches(n_pairs: int) -> Iterator[reader.RawBatch]:
         yield reader.RawBatch(index, tuple(pairs), ())
 
 
-def run(folder: Path, n_pairs: int, width: int) -> dict[str, dict[str, float]]:
+def run(folder: Path, n_pairs: int, width: int) -> None:
     watched = Watched()
     kept = RunFolder(folder / "run")
     cache = folder / "cache"
@@ -212,7 +212,6 @@ def run(folder: Path, n_pairs: int, width: int) -> dict[str, dict[str, float]]:
         run_detector(ClipOverlap, kept, context, lambda _done: None)
     watched.done("detecting", begin)
     check(kept, n_pairs)
-    return watched.stages
 
 
 def check(kept: RunFolder, n_pairs: int) -> None:
@@ -227,12 +226,20 @@ def check(kept: RunFolder, n_pairs: int) -> None:
         raise RuntimeError(f"{tied} of {n_pairs // TIED} tied pairs were found, and {len(suspected) - tied} others")
 
 
-def in_a_child(folder: Path, n_pairs: int, width: int) -> dict[str, dict[str, float]]:
+def in_a_child(folder: Path, n_pairs: int, width: int) -> dict[str, float]:
+    """The most of each kind of memory; prints each stage as it is done."""
     command = [sys.executable, __file__, "--child", str(folder), "--pairs", str(n_pairs), "--width", str(width)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    stages: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
-    return stages
+    most = dict.fromkeys(MEASURES, 0.0)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout or ():
+            told = json.loads(line)
+            most = {name: max(most[name], told[name]) for name in MEASURES}
+            figures = " ".join(f"{told[name]:11.0f}" for name in MEASURES)
+            print(f"{n_pairs:>10,} {told['stage']:<10} {told['seconds']:8.1f} {figures}", flush=True)
+    if child.returncode:
+        raise SystemExit(f"the run of {n_pairs} pairs ended with status {child.returncode}")
+    return most
 
 
 def main() -> int:
@@ -244,17 +251,13 @@ def main() -> int:
     given = parser.parse_args()
     sizes = [int(size) for size in given.pairs.split(",")]
     if given.child is not None:
-        print(json.dumps(run(given.child, sizes[0], given.width)))
+        run(given.child, sizes[0], given.width)
         return 0
     most: dict[int, dict[str, float]] = {}
     print(f"{'pairs':>10} {'stage':<10} {'seconds':>8} " + " ".join(f"{name + ' MB':>11}" for name in MEASURES))
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-            stages = in_a_child(Path(folder), size, given.width)
-        most[size] = {name: max(stage[name] for stage in stages.values()) for name in MEASURES}
-        for stage, told in stages.items():
-            figures = " ".join(f"{told[name]:11.0f}" for name in MEASURES)
-            print(f"{size:>10,} {stage:<10} {told['seconds']:8.1f} {figures}", flush=True)
+            most[size] = in_a_child(Path(folder), size, given.width)
     smallest, largest = min(sizes), max(sizes)
     ratios = {name: most[largest][name] / most[smallest][name] for name in MEASURES}
     print(
