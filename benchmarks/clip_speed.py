@@ -55,6 +55,7 @@ def compare(sides: dict[str, Side], made: MadeSet, rounds: int, bars: dict[str, 
             gate(taken)
     for name, turns in taken.items():
         show(name, turns, taken["ours"], bars.get(name))
+    print(flush=True)
     return taken
 
 
@@ -107,11 +108,14 @@ def corrupt(sides: Sides, made: MadeSet, few: MadeSet, clean: list[Turn]) -> Non
     print(f"{faster(turns, clean, lambda t: t.cpu)}; {'all' if named else 'NOT all'} named", flush=True)
 
 
-def on_cpu(given: argparse.Namespace, folder: Path) -> None:
+def encoders(sides: Sides) -> dict[str, Side]:
+    return {name: lambda made, name=name: sides.loop(name, made) for name in ("preloaded", "truncating")}
+
+
+def on_cpu(given: argparse.Namespace, folder: Path, scratch: Path) -> None:
     cores = tuple(sorted(os.sched_getaffinity(0))[: given.cores])
-    clip = save_random_clip(folder / "ViT-B-32", "ViT-B-32")
-    sides = Sides(folder / "runs", clip, cores, given.workers or given.cores, batch=32)
-    sides.scratch.mkdir(exist_ok=True)
+    clip = given.clip or save_random_clip(folder / "ViT-B-32", "ViT-B-32")
+    sides = Sides(scratch, clip, cores, given.workers or given.cores, batch=32)
     unique = unique_set(folder, given.pairs)
     few = unique.first(FEW)
     cold: dict[str, Side] = {
@@ -120,20 +124,19 @@ def on_cpu(given: argparse.Namespace, folder: Path) -> None:
     }
     if given.data_juicer:
         sides.data_juicer = given.data_juicer
-        sides.clip_for_transformers = save_for_transformers(folder / "ViT-B-32-transformers", clip)
+        sides.clip_for_transformers = save_for_transformers(folder / f"{clip.name}-transformers", clip)
         cold["data-juicer"] = sides.filter
     else:
         print("data-juicer is left out: --data-juicer names the Python of the environment that it is installed in")
-    encoders: dict[str, Side] = {name: lambda m, n=name: sides.loop(n, m) for name in ("preloaded", "truncating")}
     print(f"{given.cores} core(s), {sides.workers} worker(s) of the loader, batches of 32")
     bars = {"preloaded": 0.95, "loader": 1.0, "data-juicer": 3.0}
-    taken = compare(cold | encoders, unique, given.rounds, bars)["ours"]
+    taken = compare(cold | encoders(sides), unique, given.rounds, bars)["ours"]
     compare(cold, repeating_set(folder, unique, given.pairs), given.rounds, {"loader": 1.8, "data-juicer": 3.0})
     warm(sides, unique, few, taken, given.rounds)
     corrupt(sides, corrupt_set(folder, unique, 0.01), few, taken)
 
 
-def on_gpu(given: argparse.Namespace, folder: Path) -> None:
+def on_gpu(given: argparse.Namespace, folder: Path, scratch: Path) -> None:
     import torch
 
     if not torch.cuda.is_available():
@@ -141,17 +144,16 @@ def on_gpu(given: argparse.Namespace, folder: Path) -> None:
         print("encoder alone on the same card; 0.9 of its images a second are asked.")
         return
     cores = tuple(sorted(os.sched_getaffinity(0)))
-    clip = save_random_clip(folder / "ViT-L-14", "ViT-L-14")
-    sides = Sides(folder / "runs", clip, cores, given.workers or len(cores), batch=256, device="cuda")
-    sides.scratch.mkdir(exist_ok=True)
+    clip = given.clip or save_random_clip(folder / "ViT-L-14", "ViT-L-14")
+    sides = Sides(scratch, clip, cores, given.workers or len(cores), batch=256, device="cuda")
     made = unique_set(folder, given.pairs)
     few = made.first(FEW)
     print(f"{torch.cuda.get_device_name()}, {len(cores)} cores, bf16, batches of 256 for the loops")
     turns: dict[str, Side] = {
-        name: lambda m, n=name: sides.loop(n, m) for name in ("preloaded", "truncating", "loader")
+        "ours": lambda made: sides.scan(made, few, sides.fresh("cache")),
+        "loader": lambda made: sides.loop("loader", made),
     }
-    turns["ours"] = lambda made: sides.scan(made, few, sides.fresh("cache"))
-    compare(turns, made, given.rounds, {"preloaded": 0.9})
+    compare(turns | encoders(sides), made, given.rounds, {"preloaded": 0.9})
 
 
 def main() -> None:
@@ -161,17 +163,20 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2, help="that every side is held to")
     parser.add_argument("--workers", type=int, help="processes of the DataLoader [default: as many as cores]")
     parser.add_argument("--data-juicer", type=Path, metavar="PYTHON", help="of its environment")
+    parser.add_argument("--clip", type=Path, metavar="FOLDER", help="a model of open_clip's instead of random weights")
     parser.add_argument("--gpu", action="store_true", help="ViT-L-14 on the GPU")
-    parser.add_argument("--quick", action="store_true", help="48 pairs, 1 round: whether it works, not how fast it is")
+    parser.add_argument("--quick", action="store_true", help="96 pairs, 1 round: whether it works, not how fast it is")
     parser.add_argument("--folder", type=Path, help="keep models and images here for a next time")
     given = parser.parse_args()
-    given.pairs = given.pairs or (48 if given.quick else 10_000 if given.gpu else 480)
+    given.pairs = given.pairs or (96 if given.quick else 10_000 if given.gpu else 480)
     given.pairs -= given.pairs % 6
     given.rounds = given.rounds or (1 if given.quick else 5)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = given.folder or Path(scratch)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary) / "runs"
+        scratch.mkdir()
+        folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        (on_gpu if given.gpu else on_cpu)(given, folder.resolve())
+        (on_gpu if given.gpu else on_cpu)(given, folder.resolve(), scratch)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import psutil
 from clip_peers.material import MadeSet
 
 HERE = Path(__file__).parent
-FEW = 8
+FEW = 32
 Cosines = npt.NDArray[np.float64]
 
 
