@@ -35,11 +35,12 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """What of a cluster a run may use: CPUs and GPUs of each machine. `here`: Ray's name of this one, which has
-    `gpus_here`."""
+    `gpus_here`. `machines`: Ray's names and people's of all others."""
 
     nodes: tuple[tuple[int, int], ...]
     here: str
     gpus_here: int = 0
+    machines: tuple[tuple[str, str], ...] = ()
 
     def readers(self, workers: int | None, *, encode: bool) -> Pool:
         """Those that read batches, each with `workers` processes for images; None: as many as suit the machines. With
@@ -47,7 +48,7 @@ class Cluster:
         if encode and (with_gpus := [node for node in self.nodes if node[1]]):
             each = workers or max(1, min(cpus // gpus for cpus, gpus in with_gpus))
             return Pool(max(1, sum(min(gpus, cpus // each) for cpus, gpus in with_gpus)), each, 1.0)
-        each = workers or max(1, min(_CPUS_A_READER, *(cpus // 2 for cpus, _ in self.nodes)))
+        each = workers or max(1, min(_CPUS_A_READER, max(cpus for cpus, _ in self.nodes) // 2))
         return Pool(max(1, sum(cpus // each for cpus, _ in self.nodes)), each)
 
     def scorers(self, *, encode: bool) -> Pool:
@@ -167,10 +168,11 @@ def _cluster() -> Cluster:
     import ray
 
     here = ray.get_runtime_context().get_node_id()
-    alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-    nodes = {name: (_whole(found, "CPU"), _whole(found, "GPU")) for name, found in alive.items()}
+    alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+    nodes = {name: (_whole(node["Resources"], "CPU"), _whole(node["Resources"], "GPU")) for name, node in alive.items()}
+    others = ((name, node["NodeManagerHostname"]) for name, node in alive.items() if name != here and nodes[name][0])
     usable = tuple(node for node in nodes.values() if node[0]) or ((1, 0),)
-    return Cluster(usable, here, nodes.get(here, (0, 0))[1])
+    return Cluster(usable, here, nodes.get(here, (0, 0))[1], tuple(others))
 
 
 def _whole(resources: Mapping[str, float], name: str) -> int:

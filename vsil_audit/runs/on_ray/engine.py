@@ -10,6 +10,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
 from vsil_audit.runs.on_ray import asking, detecting, reading
 from vsil_audit.runs.on_ray.cluster import Cluster, connected
+from vsil_audit.runs.on_ray.machines import check_machines
 from vsil_audit.runs.plan import ScanOptions, ScanPlan
 from vsil_audit.runs.progress import Progress
 
@@ -21,6 +22,7 @@ class OnRay:
     cluster: Cluster
 
     def read_pairs(self, plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
+        check_machines(folder.path, plan.reader.root, self.cluster)
         return reading.read_pairs(plan, folder, progress, self.cluster)
 
     def detect(self, plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress) -> None:
