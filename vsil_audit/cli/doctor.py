@@ -34,4 +34,4 @@ def command() -> None:
         states.append(Item(name, spec.asks, readiness.ready, reason=reason, remedy=remedy))
     ways = [Item(way.name, way.says, way.ready, remedy=way.remedy) for way in ways_to_models()]
     fault = torchvision_fault()
-    Console().print(doctor_view(states, ways, fault, REMEDY))
+    Console().print(doctor_view(states, ways, fault, REMEDY), crop=False)
