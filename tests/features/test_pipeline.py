@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from pathlib import Path
@@ -329,6 +330,9 @@ class MeanColours:
     """In the place of a CLIP model: a vector is the mean colour, at unit length."""
 
     batch = 4
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        return np.stack(pixels)
 
     def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         means = pixels.mean(axis=(1, 2), dtype=np.float32) + 1

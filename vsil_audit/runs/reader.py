@@ -114,9 +114,12 @@ class Reader:
             self._commit(in_flight.popleft(), folder, kept, progress)
 
     def notes(self) -> Iterator[str]:
-        """What was noticed of the images, for people: those that can be opened and yet have no CLIP vector."""
+        """What was noticed of CLIP, for people: images that can be opened and yet have no vector, and how far vectors
+        are off that are not exact."""
         if self._without_vector:
             yield f"{self._without_vector} images can be opened and have no CLIP vector, as {self._first_without}"
+        if self._clip is not None and (error := self._clip.stated_error) is not None:
+            yield f"CLIP at eight bits: cosines to the exact vectors of the first images are {1 - error:.4f} or more"
 
     def _begin(self, raw: RawBatch) -> _InFlight:
         texts = self._clip.texts([pair.text for pair in raw.pairs]) if self._clip else None

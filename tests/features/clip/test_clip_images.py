@@ -44,6 +44,9 @@ class MeanColours:
     def __post_init__(self) -> None:
         self.open_for_work.set()
 
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        return np.stack(pixels)
+
     def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         self.open_for_work.wait(60)
         self.batches.append(len(pixels))
@@ -55,6 +58,9 @@ class Unloadable:
     @property
     def batch(self) -> int:
         raise ConfigurationError("the model cannot be loaded", "Name another.")
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        raise AssertionError("it was never loaded")
 
     def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         raise AssertionError("it was never loaded")
@@ -197,6 +203,7 @@ def test_closing_cancels_what_was_not_begun_and_lets_go_who_waits_for_room(tmp_p
     thread = threading.Thread(target=lambda: futures.extend(images.submit(digest(i), pixels_of(1)) for i in range(200)))
     thread.start()
     time.sleep(0.2)
+    jobs = [images.run(lambda: "too late") for _ in range(3)]
     threading.Timer(0.2, encoder.open_for_work.set).start()
     images.close()
     thread.join(10)
@@ -204,6 +211,8 @@ def test_closing_cancels_what_was_not_begun_and_lets_go_who_waits_for_room(tmp_p
     assert len(futures) == 200
     assert all(future.done() for future in futures)
     assert sum(future.cancelled() for future in futures) > 190
+    assert all(job.cancelled() for job in jobs)
+    images.close()
 
 
 # in the pipeline

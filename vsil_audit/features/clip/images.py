@@ -1,17 +1,20 @@
 """CLIP vectors of images: looked up by content, or made by one thread that gathers pixels into batches.
 
 The images are decoded elsewhere; their pixels wait here in a bounded queue, so that decoding runs ahead of the encoder
-by a few batches and no more. The same thread does whatever else is to be done with the model (texts): two threads that
-work it at once would fight for the cores.
+by a few batches and no more. A second thread lays the next batch ready meanwhile. The encoder's thread does whatever
+else is to be done with the model (texts): two threads that work it at once would fight for the cores.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,6 +36,10 @@ class ImageEncoder(Protocol):
     @property
     def batch(self) -> int:
         """How many images at a time are fast. What takes long to load is loaded when this is asked for."""
+        ...
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """Images as one array, shape (n, height, width, 3), where the encoder reads it fastest."""
         ...
 
     def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -91,7 +98,9 @@ class ClipImages:
         self._room = _ROOM_BEFORE_LOADED
         self._expected = 0
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._ready: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
+        self._at_work = 0
+        self._threads: list[threading.Thread] = []
 
     def kept(self, digest: str) -> npt.NDArray[np.float32] | None:
         """The vector of the image with that digest, shape (width,), where it was made before."""
@@ -144,8 +153,9 @@ class ClipImages:
             self._jobs.clear()
             self._images.clear()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(_SECONDS_TO_CLOSE)
+        patience = time.monotonic() + _SECONDS_TO_CLOSE  # it may be loading the model
+        for thread in self._threads:
+            thread.join(max(0.0, patience - time.monotonic()))
 
     def __enter__(self) -> ClipImages:
         return self
@@ -156,23 +166,43 @@ class ClipImages:
         self.close()
 
     def _start(self) -> None:
-        """Tell the thread that there is work. With the lock held."""
+        """Tell the threads that there is work. With the lock held."""
         self._changed.notify_all()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, daemon=True, name="clip")
-            self._thread.start()
+        if not self._threads:
+            for name, work in (("clip batches", self._gather), ("clip", self._work)):
+                self._threads.append(threading.Thread(target=work, daemon=True, name=name))
+                self._threads[-1].start()
 
     def _work(self) -> None:
+        while (do := self._ready.get()) is not None:
+            do()
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def _gather(self) -> None:
         while not self._closed:
             with self._changed:
                 self._changed.wait_for(lambda: self._jobs or self._images or self._closed)
                 job = self._jobs.popleft() if self._jobs else None
             if job is not None:
-                job.settle()
+                self._lay_ready(partial(self._settle, job))
             elif not self._closed:
-                self._work_on_images()
+                self._gather_images()
+        self._ready.put(None)
 
-    def _work_on_images(self) -> None:
+    def _settle(self, job: _Job[Any]) -> None:
+        if self._closed:
+            job.future.cancel()
+        else:
+            job.settle()
+
+    def _lay_ready(self, do: Callable[[], None]) -> None:
+        with self._changed:
+            self._at_work += 1
+        self._ready.put(do)
+
+    def _gather_images(self) -> None:
         try:
             batch = self._encoder.batch
         except Exception as error:  # noqa: BLE001 - whatever it is that keeps it from loading reaches who waits
@@ -180,8 +210,14 @@ class ClipImages:
             return
         self._room = _BATCHES_WAITING * batch
         images = self._full_batch(batch)
-        if images:
-            self._encode(images)
+        if not images:
+            return
+        try:
+            pixels = self._encoder.stacked([image.pixels for image in images])
+        except Exception as error:  # noqa: BLE001 - as when they are encoded
+            self._fail(images, error)
+            return
+        self._lay_ready(partial(self._encode, images, pixels))
 
     def _full_batch(self, size: int) -> list[_Image]:
         """As many images as are fast; fewer when no more are coming, none when there is something else to do first."""
@@ -194,7 +230,7 @@ class ClipImages:
             while not enough():
                 so_far = len(self._images)
                 self._changed.wait(_PATIENCE)
-                if len(self._images) == so_far and not enough():
+                if len(self._images) == so_far and not self._at_work:
                     break
             return [] if self._jobs or self._closed else self._taken(size)
 
@@ -204,9 +240,13 @@ class ClipImages:
             self._changed.notify_all()
         return taken
 
-    def _encode(self, images: list[_Image]) -> None:
+    def _encode(self, images: Sequence[_Image], pixels: npt.NDArray[np.uint8]) -> None:
+        if self._closed:
+            for image in images:
+                image.future.cancel()
+            return
         try:
-            vectors = self._encoder.encode_images(np.stack([image.pixels for image in images]))
+            vectors = self._encoder.encode_images(pixels)
         except Exception as error:  # noqa: BLE001 - whatever breaks it reaches who waits
             self._fail(images, error)
             return

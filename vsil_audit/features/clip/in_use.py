@@ -41,7 +41,7 @@ class ClipInUse:
         self.preprocessing: Preprocessing = model.seen_by(settings)
         self._store = EmbeddingStore(None if cache is None else cache / FOLDER)
         space = model.space(settings)
-        encoder = _Encoder(model, settings)
+        self._encoder = encoder = _Encoder(model, settings)
         self.images = ClipImages(encoder, self._store.space(f"images; {space}"))
         self.encode_texts = KeptTexts(self._store.space(f"texts; {space}"), encoder.encode_texts)
 
@@ -49,6 +49,12 @@ class ClipInUse:
     def warnings(self) -> tuple[str, ...]:
         """What went wrong with the cache so far, for people."""
         return self._store.warnings
+
+    @property
+    def stated_error(self) -> float | None:
+        """With eight bits: one minus the lowest cosine of a vector made in this run and the exact one, of the first
+        few."""
+        return self._encoder.stated_error
 
     def texts(self, texts: Sequence[str]) -> Future[Rows]:
         """The vectors of texts, in the future: `encode_texts` in the thread that encodes images."""
@@ -119,6 +125,21 @@ class _Encoder:
     @property
     def batch(self) -> int:
         return self._load().batch
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """For a GPU in memory that it copies from by itself (page-locked)."""
+        if not self._load().runs_on.startswith("cuda"):
+            return np.stack(pixels)
+        import torch
+
+        locked = torch.empty((len(pixels), *pixels[0].shape), dtype=torch.uint8, pin_memory=True)
+        together: npt.NDArray[np.uint8] = locked.numpy()
+        return np.stack(pixels, out=together)
+
+    @property
+    def stated_error(self) -> float | None:
+        """Of vectors that are not exact, by `ClipEncoder`; None before any was made."""
+        return None if self._loaded is None else self._loaded.stated_error
 
     def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         encoder = self._load()
