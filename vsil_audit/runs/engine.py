@@ -33,11 +33,12 @@ class Work(Protocol):
 
 
 def check_engine(options: ScanOptions) -> None:
-    """Raises MissingDependencyError where what the engine needs is not installed. Nothing is started."""
+    """Raises MissingDependencyError where what the engine needs is not installed, ConfigurationError where there is no
+    such cluster. Nothing is started."""
     if options.engine == RAY:
         from vsil_audit.runs.on_ray.cluster import check_ray
 
-        check_ray()
+        check_ray(options.ray_address)
 
 
 @contextmanager

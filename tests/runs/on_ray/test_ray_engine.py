@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -188,7 +189,7 @@ def test_a_killed_driver_leaves_a_run_that_either_engine_continues(
 
     interrupted = Driver(slow_set, tmp_path / "run")
     interrupted.wait_for_parts(len(before) + 2)
-    interrupted.process.send_signal(signal.SIGINT)
+    os.killpg(interrupted.process.pid, signal.SIGINT)  # as a terminal does
     assert interrupted.end()[0] == 130
     assert interrupted.leaves_behind() == []
     assert run.manifest().state is RunState.INTERRUPTED

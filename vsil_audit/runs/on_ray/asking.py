@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from vsil_audit.places.addresses import Place
@@ -37,7 +38,7 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": gpus, "max_concurrency": 2, "label_selector": where}
     gateway = ray.remote(**options)(_Gateway).remote()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OF_RAY)}
-    asked = gateway.ask.remote(plan, everywhere(folder.path), manifest, environment)
+    asked = gateway.ask.remote(plan, everywhere(folder.path), manifest, Path.cwd(), environment)
     try:
         return _listen(gateway, asked, progress)
     except KeyboardInterrupt:
@@ -71,8 +72,10 @@ class _Gateway:
         self._heard = _Heard()
 
     def ask(
-        self, plan: ScanPlan, place: Place, manifest: Manifest, environment: dict[str, str]
+        self, plan: ScanPlan, place: Place, manifest: Manifest, folder: Path, environment: dict[str, str]
     ) -> Manifest | CarriedError:
+        """As the driver would, with its current folder and environment."""
+        os.chdir(folder)
         os.environ.update(environment)
         try:
             return asking.ask_models(plan, RunFolder(place), manifest, self._heard)

@@ -59,15 +59,22 @@ class Cluster:
         return Pool(max(1, cpus), 1)
 
 
-def check_ray() -> None:
-    """Raises MissingDependencyError when Ray is not installed. Nothing is started."""
+def check_ray(address: str | None = None) -> None:
+    """Raises MissingDependencyError when Ray is not installed, ConfigurationError when nobody answers at the address
+    that `connected` would take. Nothing is started."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before it is imported
     try:
-        import ray.data  # noqa: F401
+        import ray.data
     except ImportError as error:
         raise MissingDependencyError(
             f"--engine ray needs Ray Data, which is not installed ({error})", "pip install 'vsil-audit[ray]'"
         ) from error
+    if not ray.is_initialized():
+        _check_address(_chosen(address))
+
+
+def _chosen(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS") or _LOCAL
 
 
 @contextmanager
@@ -77,15 +84,13 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[Clust
 
     What was started or joined here is ended or left at the end. Raises ConfigurationError where there is no cluster.
     """
-    check_ray()
+    check_ray(address)
     import ray
 
     if ray.is_initialized():
         yield _cluster()
         return
-    chosen = address or os.environ.get("RAY_ADDRESS") or _LOCAL
-    _check_address(chosen)
-    _join(chosen, workers)
+    _join(_chosen(address), workers)
     try:
         yield _cluster()
     finally:

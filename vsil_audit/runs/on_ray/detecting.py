@@ -17,7 +17,7 @@ from vsil_audit.runs.detecting import set_context
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.on_ray.attempts import ATTEMPTS, Attempts
 from vsil_audit.runs.on_ray.cluster import Cluster, Pool
-from vsil_audit.runs.on_ray.places import everywhere
+from vsil_audit.runs.on_ray.places import check_held, everywhere
 from vsil_audit.runs.on_ray.sending import SharedContext, packed, unpacked
 from vsil_audit.runs.on_ray.spread import CarriedError, Spread
 from vsil_audit.runs.plan import ScanPlan
@@ -182,6 +182,7 @@ def _score(
         pool,
     )
     for scored in spread.answers():
+        check_held(shared.place)
         progress.advance(scored.looks)
         for name, index in scored.deadly:
             broken.setdefault(name, _deadly(name, f", over batch {index}"))

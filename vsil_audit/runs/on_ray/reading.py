@@ -12,7 +12,7 @@ from vsil_audit.places.addresses import Place
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.on_ray.attempts import ATTEMPTS, Attempts
 from vsil_audit.runs.on_ray.cluster import Cluster
-from vsil_audit.runs.on_ray.places import everywhere
+from vsil_audit.runs.on_ray.places import check_held, everywhere
 from vsil_audit.runs.on_ray.spread import Spread
 from vsil_audit.runs.plan import ScanOptions, ScanPlan
 from vsil_audit.runs.progress import Progress, Silent
@@ -24,7 +24,7 @@ _AT_ONCE = 3  # so that a reader's processes need not wait for the last image of
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """Work for a reader: a batch, and how many batches and pairs there were up to it that need no work."""
 
     raw: RawBatch | None
@@ -59,9 +59,9 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress, cluster: C
         cache=settings.cache and settings.cache.resolve(),
     )
     place = everywhere(folder.path)
-    spread: Spread[_Piece, _Read] = Spread(
+    spread: Spread[Piece, _Read] = Spread(
         partial(_pieces, plan.source, plan.options, place),
-        _BatchReader,
+        BatchReader,
         (settings, place, Attempts(cluster)),
         cluster,
         pool,
@@ -69,6 +69,7 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress, cluster: C
     )
     count, warned, noted = 0, set[str](), dict[str, tuple[str, ...]]()
     for read in spread.answers():
+        check_held(folder.path)
         count = max(count, read.batches)
         progress.advance(read.pairs)
         noted[read.by] = read.notes
@@ -81,7 +82,7 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress, cluster: C
     return count
 
 
-def _pieces(source: Source, options: ScanOptions, place: Place) -> Iterator[_Piece]:
+def _pieces(source: Source, options: ScanOptions, place: Place) -> Iterator[Piece]:
     """A piece for each batch that is not committed; those that are count in the next piece."""
     folder = RunFolder(place)
     batches, passed = 0, 0
@@ -90,12 +91,12 @@ def _pieces(source: Source, options: ScanOptions, place: Place) -> Iterator[_Pie
         if folder.has_batch(raw.index):
             passed += len(raw.pairs)
         else:
-            yield _Piece(raw, batches, passed)
+            yield Piece(raw, batches, passed)
             passed = 0
-    yield _Piece(None, batches, passed)
+    yield Piece(None, batches, passed)
 
 
-class _BatchReader:
+class BatchReader:
     """Reads batches in one process of the cluster, with processes of its own for images."""
 
     def __init__(self, settings: ReaderSettings, place: Place, attempts: Attempts) -> None:
@@ -105,7 +106,7 @@ class _BatchReader:
         self._reader.__enter__()
         self._name = secrets.token_hex(8)
 
-    def __call__(self, piece: _Piece) -> _Read:
+    def __call__(self, piece: Piece) -> _Read:
         raw = piece.raw
         if raw is None:
             return _Read(piece.batches, piece.pairs_passed)

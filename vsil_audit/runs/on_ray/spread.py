@@ -4,10 +4,12 @@ that were lost and gives their work to others."""
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -116,7 +118,7 @@ class Spread(Generic[T, A]):
 
         with ray.data.DataContext.current(_silent()):
             poured = ray.data.from_items([0], override_num_blocks=1).map_batches(
-                _Poured(self._work),
+                _Poured(self._work, Path.cwd()),
                 batch_size=None,
                 num_cpus=0,
                 label_selector={"ray.io/node-id": self._cluster.here},
@@ -151,12 +153,14 @@ def _objects(found: list[Any]) -> npt.NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class _Poured:
-    """Yields each piece of the work as a block of one row."""
+    """Yields each piece of the work as a block of one row. `folder`: what relative paths in the work start from."""
 
     work: Callable[[], Iterable[Any]]
+    folder: Path
 
     def __call__(self, _: object) -> Iterator[dict[str, Any]]:
         try:
+            os.chdir(self.folder)
             for piece in self.work():
                 yield {"piece": _objects([piece])}
         except Exception as error:  # noqa: BLE001 - it is raised where the answers are awaited
