@@ -15,7 +15,7 @@ PACKAGE = Path(vsil_audit.__file__).parent
 CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
 HEAVY = frozenset(
     {
-        "accelerate", "aiohttp", "datasets", "fsspec", "ijson", "onnxruntime", "openpyxl", "pandas", "rapidocr", "ray",
+        "accelerate", "aiohttp", "datasets", "fsspec", "ijson", "onnx", "onnxruntime", "open_clip", "openpyxl", "openvino", "pandas", "rapidocr", "ray",
         "scipy", "sentence_transformers", "sklearn", "snowballstemmer", "torch", "transformers", "yaml",
     }
 )  # fmt: skip
