@@ -16,7 +16,8 @@ CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
 HEAVY = frozenset(
     {
         "accelerate", "aiohttp", "datasets", "fsspec", "ijson", "onnx", "onnxruntime", "open_clip", "openpyxl",
-        "openvino", "pandas", "rapidocr", "ray", "scipy", "sentence_transformers", "sklearn", "snowballstemmer", "torch", "transformers", "yaml",
+        "openvino", "pandas", "rapidocr", "ray", "scipy", "sentence_transformers", "sklearn",
+        "snowballstemmer", "torch", "transformers", "yaml",
     }
 )  # fmt: skip
 
