@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,20 @@ class Spread:
         return f"{self.median:5.2f} [{min(self.ratios):.2f}, {max(self.ratios):.2f}]"
 
 
-def faster(ours: Sequence[Turn], theirs: Sequence[Turn], of: Callable[[Turn], float]) -> Spread:
-    """How many times theirs takes what a pair takes with us; `of` picks wall or CPU seconds."""
-    return Spread(tuple((of(b) / b.pairs) / (of(a) / a.pairs) for a, b in zip(ours, theirs, strict=True)))
+def seconds(turns: Sequence[Turn]) -> list[float]:
+    """Wall seconds a pair. Start-up is the median over the turns: on a busy machine each differs by seconds."""
+    start = statistics.median(turn.start for turn in turns)
+    return [(turn.start + turn.wall - start) / turn.pairs for turn in turns]
+
+
+def cpu_seconds(turns: Sequence[Turn]) -> list[float]:
+    """CPU seconds a pair."""
+    return [turn.cpu / turn.pairs for turn in turns]
+
+
+def faster(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """How many times theirs takes what we take."""
+    return Spread(tuple(b / max(a, 1e-6) for a, b in zip(ours, theirs, strict=True)))
 
 
 @dataclass
