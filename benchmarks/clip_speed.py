@@ -94,9 +94,8 @@ def warm(sides: Sides, made: MadeSet, few: MadeSet, cold: list[Turn], rounds: in
     whole = statistics.median((c.start + c.wall) / (w.start + w.wall) for c, w in zip(cold, again, strict=True))
     print(f"warm rescan of {made.folder.name}: vectors kept to {apart:.1e}")
     show("again", again, again, None)
-    print(
-        f"    {ratio} times as fast as the first scan, by CPU {by_cpu}; asked 50: {'met' if ratio.median >= 50 else 'NOT met'}"
-    )
+    met = "met" if ratio.median >= 50 else "NOT met"
+    print(f"    {ratio} times as fast as the first scan, by CPU {by_cpu}; asked 50: {met}")
     print(f"    with start-up on both sides: {whole:.1f} times", flush=True)
 
 
