@@ -185,6 +185,12 @@ class RunFolder:
         folder = self.path / "pairs"
         return len(list(folder.glob("part-*.parquet"))) if folder.is_dir() else 0
 
+    def committed(self) -> set[int]:
+        """Which batches are there; while they are read, in any order, there may be gaps."""
+        return {
+            int(part.name.removeprefix("part-").removesuffix(".parquet")) for part in _parts_in(self.path / "pairs")
+        }
+
     def batches(self, *, clip: bool = False) -> Iterator[Batch]:
         """All batches in order, one in memory at a time; `clip`: with their CLIP vectors."""
         yield from self._each(partial(self.read_batch, clip=clip), range(self.n_batches()))

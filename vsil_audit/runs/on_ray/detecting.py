@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from vsil_audit.detectors.base import Batch, Detector, Need, SetContext
 from vsil_audit.errors import DetectorError
 from vsil_audit.features.clip.in_use import ClipTexts
-from vsil_audit.places.addresses import Place
 from vsil_audit.runs.detecting import set_context
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.on_ray.attempts import ATTEMPTS, Attempts
@@ -47,7 +46,7 @@ def detect(plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress, 
     broken: dict[str, BaseException] = {}
     sound = _prepare_each(todo, shared, pool, progress, broken)
     progress.stage(f"Detectors {', '.join(d.spec.name for d, _ in sound)}", n_pairs * len(sound), "looks at a pair")
-    _score(sound, shared, cluster, pool, progress, broken)
+    _score(sound, shared, folder, cluster, pool, progress, broken)
     _conclude([(d, state) for d, state in sound if d.spec.name not in broken], folder, here, broken)
     for error in broken.values():
         raise error
@@ -166,6 +165,7 @@ class _Scored:
 def _score(
     detectors: Sequence[_Prepared],
     shared: SharedContext,
+    folder: RunFolder,
     cluster: Cluster,
     pool: Pool,
     progress: Progress,
@@ -175,7 +175,7 @@ def _score(
         return
     names = tuple(d.spec.name for d, _ in detectors)
     spread: Spread[_Piece, _Scored] = Spread(
-        partial(_pieces, shared.place, names, pool.size),
+        partial(iter, _pieces(folder, names, pool.size)),
         _Scorer,
         (shared, tuple(detectors), Attempts(cluster)),
         cluster,
@@ -186,27 +186,22 @@ def _score(
         progress.advance(scored.looks)
         for name, index in scored.deadly:
             broken.setdefault(name, _deadly(name, f", over batch {index}"))
+    for name in names:
+        if not all(folder.has_findings(name, i) for i in range(folder.n_batches())):
+            broken.setdefault(name, DetectorError(name, "was given batches whose findings were never committed"))
 
 
 def _deadly(name: str, where: str) -> DetectorError:
     return DetectorError(name, f"ended its process {ATTEMPTS} times{where}")
 
 
-def _pieces(place: Place, names: Sequence[str], workers: int) -> Iterator[_Piece]:
-    folder = RunFolder(place)
+def _pieces(folder: RunFolder, names: Sequence[str], workers: int) -> list[_Piece]:
     n_batches = folder.n_batches()
     size = max(1, min(_BATCHES_A_PIECE, n_batches // (workers * _PIECES_A_WORKER)))
-    open_ones: list[int] = []
-    for index in range(n_batches):
-        if all(folder.has_findings(name, index) for name in names):
-            yield _Piece((), folder.n_pairs(index) * len(names))
-            continue
-        open_ones.append(index)
-        if len(open_ones) == size:
-            yield _Piece(tuple(open_ones))
-            open_ones = []
-    if open_ones:
-        yield _Piece(tuple(open_ones))
+    left = [i for i in range(n_batches) if not all(folder.has_findings(name, i) for name in names)]
+    done = set(range(n_batches)).difference(left)
+    pieces = [_Piece((), sum(map(folder.n_pairs, done)) * len(names))] if done else []
+    return pieces + [_Piece(tuple(left[i : i + size])) for i in range(0, len(left), size)]
 
 
 class _Scorer:

@@ -60,7 +60,7 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress, cluster: C
     )
     place = everywhere(folder.path)
     spread: Spread[Piece, _Read] = Spread(
-        partial(_pieces, plan.source, plan.options, place),
+        partial(_pieces, plan.source, plan.options, frozenset(folder.committed())),
         BatchReader,
         (settings, place, Attempts(cluster)),
         cluster,
@@ -77,18 +77,25 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress, cluster: C
             if warning not in warned:
                 warned.add(warning)
                 progress.remark(warning)
+    if lost := set(range(count)) - folder.committed():
+        raise RunFolderError(
+            f"{len(lost)} of {count} batches were given to workers and never committed, the first of them {min(lost)}",
+            "Run the same command again; what was read is kept.",
+        )
     for note in dict.fromkeys(note for notes in noted.values() for note in notes):
         progress.remark(note)
     return count
 
 
-def _pieces(source: Source, options: ScanOptions, place: Place) -> Iterator[Piece]:
-    """A piece for each batch that is not committed; those that are count in the next piece."""
-    folder = RunFolder(place)
+def _pieces(source: Source, options: ScanOptions, committed: frozenset[int]) -> Iterator[Piece]:
+    """A piece for each batch that is not `committed`; those that are count in the next piece.
+
+    It must give the same pieces again when its process is lost: Ray then skips as many as have been handed on.
+    """
     batches, passed = 0, 0
     for raw in raw_batches(source, options):
         batches = raw.index + 1
-        if folder.has_batch(raw.index):
+        if raw.index in committed:
             passed += len(raw.pairs)
         else:
             yield Piece(raw, batches, passed)
