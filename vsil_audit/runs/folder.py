@@ -332,16 +332,16 @@ class RunFolder:
     @staticmethod
     def _table(file: Place, columns: list[str] | None = None) -> pa.Table:
         try:
-            with pq.ParquetFile(
-                _opened(file)
-            ) as parquet:  # not pq.read_table, which imports pyarrow.dataset and pandas first
+            # not pq.read_table, which imports pyarrow.dataset and pandas first
+            with pq.ParquetFile(_opened(file)) as parquet:
                 return parquet.read(columns=columns, use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
             raise _damaged(file, error) from error
 
 
 def _parts_in(folder: Place) -> list[Place]:
-    return sorted(folder.glob("part-*.parquet"))
+    """In the order of their batches: from the 100,000th on their names are longer."""
+    return sorted(folder.glob("part-*.parquet"), key=lambda part: (len(part.name), part.name))
 
 
 def _damaged(file: Place, error: Exception) -> RunFolderError:
