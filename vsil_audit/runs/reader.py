@@ -28,7 +28,7 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.progress import Progress
 
 _BATCHES_AHEAD = 3
-_THUMBNAILS_KNOWN = 1 << 16
+_THUMBNAILS_KNOWN = 1 << 14
 _Thumbnails: TypeAlias = "OrderedDict[bytes, None]"
 
 

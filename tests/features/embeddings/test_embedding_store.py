@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -259,6 +259,23 @@ def test_a_changed_bit_is_found_and_what_it_hit_is_computed_again(tmp_path: Path
     with EmbeddingStore(tmp_path) as store:
         assert holds(store, range(100), rows=2)
         assert store.warnings == ()
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=3))
+def test_whatever_was_changed_in_a_segment_what_is_found_is_right(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("changed")
+    fill(folder, range(8))
+    path = segments(folder)[0]
+    content = bytearray(path.read_bytes())
+    for where, what in changes:
+        content[int(where * len(content))] ^= what
+    path.write_bytes(content)
+    with EmbeddingStore(folder) as store:
+        got = store.space("m").get([digest(i) for i in range(8)])
+        assert all(not len(got.of(i)) or np.array_equal(got.of(i), vectors(i)) for i in range(8))
 
 
 @POSIX

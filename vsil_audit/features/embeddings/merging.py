@@ -91,7 +91,7 @@ def _part(sources: Sequence[Segment], low: np.ndarray, high: np.ndarray) -> Bloc
         number = int(np.searchsorted(source.firsts, low, "right")[0]) - 1
         if number < 0:
             continue
-        block = source.blocks[number]
+        block = source.block(number)
         start = int(np.searchsorted(block.digests, low, "left")[0])
         end = int(np.searchsorted(block.digests, high, "left")[0]) if len(high) else len(block.digests)
         found.append(_undamaged(block.rows(start, end)))

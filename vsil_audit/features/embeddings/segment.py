@@ -83,23 +83,32 @@ class Segment:
         if hasattr(mmap, "MADV_RANDOM"):
             self._map.madvise(mmap.MADV_RANDOM)
         try:
-            self.width, self.blocks = _blocks(pa.ipc.open_file(pa.py_buffer(self._map)))
+            self.width, self._places = _places(pa.py_buffer(self._map))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DamagedSegmentError(str(error)) from error
         if width is not None and self.width != width:
             raise DamagedSegmentError(f"it holds vectors of {self.width} numbers, not {width}")
-        self.firsts = np.array([block.digests[0] for block in self.blocks], dtype=f"S{DIGEST_BYTES}")
-        self.n_rows = sum(len(block.digests) for block in self.blocks)
+        self.firsts = as_keys([self._map[place : place + DIGEST_BYTES] for place in self._places[:, 1].tolist()])
+        self.n_rows = int(self._places[:, 0].sum())
+
+    def block(self, number: int) -> Block:
+        """The rows from the digest `firsts[number]` on, over the file's own bytes."""
+        n, digests, vectors, checksums = self._places[number].tolist()
+        return Block(
+            np.frombuffer(self._map, f"S{DIGEST_BYTES}", n, digests),
+            np.frombuffer(self._map, np.float16, n * self.width, vectors).reshape(n, self.width),
+            np.frombuffer(self._map, np.uint32, n, checksums),
+        )
 
     def find(self, keys: npt.NDArray[np.bytes_]) -> Iterator[tuple[int, npt.NDArray[np.float16] | None]]:
         """Of each of the sorted `keys` that is there: its place and its rows, shape (its rows, d); None in place of
         rows that are not as they were written."""
-        if not self.blocks:
+        if not len(self.firsts):
             return
         held_by = self.firsts.searchsorted(keys, "right") - 1
         first = int(held_by.searchsorted(0))  # those before it are smaller than all that is here
         while first < len(keys):
-            block = self.blocks[held_by[first]]
+            block = self.block(int(held_by[first]))
             end = int(held_by.searchsorted(held_by[first], "right"))
             asked = keys[first:end]
             starts = block.digests.searchsorted(asked)
@@ -115,24 +124,28 @@ class Segment:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def _blocks(reader: Any) -> tuple[int, list[Block]]:
-    """The record batches as arrays over the file's own bytes. Raises DamagedSegmentError."""
+def _places(file: Any) -> tuple[int, npt.NDArray[np.int64]]:
+    """The width, and of each record batch the number of rows and where its digests, vectors and checksums begin, shape
+    (n, 4): so a large file costs a few bytes a batch. Raises DamagedSegmentError, and what pyarrow raises."""
+    reader = pa.ipc.open_file(file)
     kind = reader.schema.field("vector").type if "vector" in reader.schema.names else None
     if kind is None or not pa.types.is_fixed_size_list(kind) or reader.schema != _schema(kind.list_size):
         raise DamagedSegmentError("its columns are not those of a segment")
     width = int(kind.list_size)
-    blocks = []
+    places = []
     for i in range(reader.num_record_batches):
         batch = reader.get_batch(i)
         batch.validate()
-        digest, vector, checksum = batch.columns
         if any(column.null_count or column.offset for column in batch.columns):
             raise DamagedSegmentError("it has rows without a value")
+        digest, vector, checksum = batch.columns
+        buffers = (digest.buffers()[1], vector.values.buffers()[1], checksum.buffers()[1])
+        begins = [buffer.address - file.address for buffer in buffers]
+        if not all(0 <= begin <= file.size - buffer.size for begin, buffer in zip(begins, buffers, strict=True)):
+            raise DamagedSegmentError("its rows are compressed")
         if batch.num_rows:
-            raw = np.frombuffer(digest.buffers()[1], dtype=f"S{DIGEST_BYTES}", count=batch.num_rows)
-            vectors = np.asarray(vector.values.to_numpy(zero_copy_only=True)).reshape(batch.num_rows, width)
-            blocks.append(Block(raw, vectors, checksum.to_numpy(zero_copy_only=True)))
-    return width, blocks
+            places.append((batch.num_rows, *begins))
+    return width, np.array(places, dtype=np.int64).reshape(-1, 4)
 
 
 def write_segment(folder: Path, blocks: Iterable[Block], width: int, after: str = "") -> Path:
