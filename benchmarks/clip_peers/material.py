@@ -62,7 +62,7 @@ def repeating_set(root: Path, unique: MadeSet, n: int) -> MadeSet:
     """`n` pairs (a multiple of 6) of which no two are equal: each image is in three of them, each text in two."""
     texts, images = unique.texts[: n // 2], unique.images[: n // 3]
     return write_set(
-        root / "repeating", [texts[i % len(texts)] for i in range(n)], [images[i % len(images)] for i in range(n)]
+        root / f"repeating-{n}", [texts[i % len(texts)] for i in range(n)], [images[i % len(images)] for i in range(n)]
     )
 
 

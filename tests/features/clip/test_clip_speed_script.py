@@ -58,10 +58,7 @@ def test_our_scan_and_a_loader_compute_the_same_and_are_compared(
     sides = clip_speed.Sides(tmp_path, clip, tuple(sorted(os.sched_getaffinity(0))[:2]), 1, batch=32)
     made = clip_speed.unique_set(tmp_path, 36)
     few = made.first(clip_speed.FEW)
-    each = {
-        "ours": lambda made: sides.scan(made, few, sides.fresh("cache")),
-        "loader": lambda made: sides.loop("loader", made),
-    }
+    each = clip_speed.ours(sides, few) | {"loader": lambda made: sides.loop("loader", made)}
     taken = clip_speed.compare(each, made, 1, {"loader": 1.0})
     assert taken["ours"][0].failed == ()
     said = capsys.readouterr().out
