@@ -116,5 +116,5 @@ def evidence(
     table: list[Json] = [[start, end, round(change, 4)] for (start, end), change in changes.items()]
     lowering = sorted((change, span) for span, change in changes.items() if change <= -_LEAST_CHANGE)
     telling = [(span, change) for change, span in lowering[:MOST_SHOWN] if change <= _SHARE_OF_LARGEST * lowering[0][0]]
-    found = [Evidence(*span, f"cosine {change:+.3f} without it", "image") for span, change in sorted(telling)]
+    found = [Evidence(*span, f"cosine {-change:.3f} lower without it", "image") for span, change in sorted(telling)]
     return tuple(found), table

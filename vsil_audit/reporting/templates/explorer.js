@@ -274,7 +274,7 @@
     const shown = d.values[i] === null || d.verdicts[i] === "i" ? "" : d.values[i].toFixed(2);
     why.append(element("div", "data", d.noteNames[d.notes[i]]));
     for (const [start, end, matched, where] of (d.evidence[i] || []).slice(0, 8))
-      why.append(element("div", "quiet data", `“${text(i).slice(start, end)}” ↔ ${WHERE[where] || where}: “${matched}”`));
+      why.append(element("div", "quiet data", `“${text(i).slice(start, end)}” ↔ ${WHERE[where] || where}: ${where === "image" ? matched : `“${matched}”`}`));
     if (d.details[i]) why.append(element("div", "quiet small data", d.details[i]));
     line.append(name, verdict, element("td", "num", shown), why);
     return line;
