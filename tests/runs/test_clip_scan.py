@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import signal
@@ -153,17 +154,35 @@ def test_what_cannot_be_opened_is_named_and_has_no_row(scan: Scan) -> None:
     assert all(batch.clip is None for batch in audit.folder.batches())
 
 
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def remark(self, text: str) -> None:
+        self.said.append(text)
+
+
 def test_an_image_that_clip_cannot_take_is_told_of(scan: Scan, dataset: Path) -> None:
     Image.new("RGB", (70_000, 1), "green").save(dataset / "images" / "2.png")
-    said: list[str] = []
-
-    class Listening(Silent):
-        def remark(self, text: str) -> None:
-            said.append(text)
-
-    findings = found(scan(progress=Listening()))
+    progress = Listening()
+    findings = found(scan(progress=progress))
     assert findings["q2"].outcome == Abstained("no image")
-    assert [line for line in said if "3 images can be opened and have no CLIP vector, as images/2.png" in line]
+    assert [line for line in progress.said if "3 images can be opened and have no CLIP vector, as images/2.png" in line]
+
+
+def test_a_disk_that_fills_while_pairs_are_read_is_told_of_and_costs_nothing_else(
+    scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = plainly(scan("before", cache=tmp_path / "cache"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vsil_audit.features.embeddings.space.write_segment", full)
+    progress = Listening()
+    assert plainly(scan("after", cache=tmp_path / "full", progress=progress)) == expected
+    warned = [line for line in progress.said if "No space left on device" in line and "in memory only" in line]
+    assert len(warned) == len(set(warned)) == 2  # of images and of texts
 
 
 def test_each_image_and_text_is_encoded_once_however_often_it_comes(scan: Scan, encoded: dict[str, list[Any]]) -> None:

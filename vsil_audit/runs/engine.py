@@ -58,12 +58,16 @@ class Here:
 
     def read_pairs(self, plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
         with Reader(plan.reader) as reader:
-            for warning in reader.warnings:
+            told = reader.warnings
+            for warning in told:
                 progress.remark(warning)
             count = read_source(plan, folder, reader, progress)
             for note in reader.notes():
                 progress.remark(note)
-            return count
+        for warning in reader.warnings:
+            if warning not in told:
+                progress.remark(warning)
+        return count
 
     def detect(self, plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress) -> None:
         detect(plan, folder, n_pairs, progress)

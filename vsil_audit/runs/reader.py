@@ -76,10 +76,10 @@ class Reader:
 
     def __enter__(self) -> Reader:
         wanted = self.settings
-        store = self._open.enter_context(FeatureStore(wanted.cache / "features.sqlite" if wanted.cache else None))
+        self._store = store = FeatureStore(wanted.cache / "features.sqlite" if wanted.cache else None)
+        self._open.enter_context(store)
         if wanted.clip is not None:
             self._clip = self._open.enter_context(ClipInUse(wanted.clip, wanted.cache))
-        self.warnings = store.warnings + (self._clip.warnings if self._clip else ())
         self._pipeline = self._open.enter_context(
             ImagePipeline(wanted.root, wanted.needs, store, wanted.limits, wanted.workers, clip=self._clip)
         )
@@ -112,6 +112,11 @@ class Reader:
                 self._commit(in_flight.popleft(), folder, kept, progress)
         while in_flight:
             self._commit(in_flight.popleft(), folder, kept, progress)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong with the cache so far, for people; when the reader is closed, what could not be kept too."""
+        return self._store.warnings + (self._clip.warnings if self._clip else ())
 
     def notes(self) -> Iterator[str]:
         """What was noticed of CLIP, for people: images that can be opened and yet have no vector, and how far vectors
