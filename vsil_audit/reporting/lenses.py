@@ -30,8 +30,9 @@ LENS_HEADINGS = {
 
 
 OF_THE_SET = {
-    "content": tuple(
-        f"clip_overlap.{name}{within}" for name in ("matched_share", "bits") for within in ("", "_within_category")
+    "content": (
+        "clip_overlap.least_share",
+        *(f"clip_overlap.{name}{within}" for name in ("matched_share", "bits") for within in ("", "_within_category")),
     )
 }
 """What stands under a lens beside its rates: numbers about the whole set that no single pair shows."""

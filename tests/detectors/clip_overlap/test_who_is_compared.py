@@ -65,18 +65,49 @@ def test_vectors_that_are_all_alike_tell_nothing() -> None:
     assert "z" not in found.pairs[0].details
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 5])
+@pytest.mark.parametrize("n", [0, 1, 2, 6, 9])
 def test_few_pairs_are_not_ranked(n: int) -> None:
     found = look(planted(n, 1.0, 5))
     assert [finding.outcome for finding in found.pairs] == [
-        Abstained("fewer than 5 images of other pairs to compare with")
+        Abstained("fewer than 9 images of other pairs to compare with")
     ] * n
     assert all(isinstance(finding.outcome, Abstained) for finding in found.of_set.values())
 
 
-def test_six_pairs_are_ranked_and_none_is_suspected() -> None:
-    found = look(planted(6, 1.0, 5))
+def test_ten_pairs_are_the_fewest_of_which_any_could_be_suspected() -> None:
+    world = planted(10, 1.0, 5, noise=0.01)
+    assert look(world).suspected.all()
+    world.texts[0] = -world.images[0]
+    found = look(world)
     assert all(isinstance(finding.outcome, Scored) for finding in found.pairs)
+    assert not found.suspected.any()
+
+
+@pytest.mark.parametrize(("topics", "least"), [(1, 0.1), (2, 0.2)])
+def test_the_smallest_share_that_can_be_found_is_told_and_true(topics: int, least: float) -> None:
+    """Of 100 images, p-values fall to 1/100: ten pairs must overlap before any is flagged. Of 50 in a category, 20."""
+
+    def suspected(tied: int) -> tuple[int, float]:
+        world = planted(100, 0.0, 3)
+        for i in range(100):
+            world.categories[i] = f"category {i % topics}"
+            world.texts[i] = world.images[i] if i < tied else -world.images[i]
+        found = look(world)
+        return int(found.suspected.sum()), found.of_set["least_share"].outcome.value
+
+    fewest = round(100 * least)
+    assert suspected(fewest) == (fewest, pytest.approx(least))
+    assert suspected(fewest - 1) == (0, pytest.approx(least))
+
+
+def test_where_no_rank_could_be_enough_that_is_said() -> None:
+    """Six images each, among few: even the nearest of all is likely to be so by chance."""
+    world = planted(10, 0.0, 3)
+    for i in range(10):
+        world.images[i] = np.repeat(world.images[i], 6, axis=0)
+        world.names[i] = [f"image-{i}-{k}" for k in range(6)]
+    found = look(world)
+    assert isinstance(found.of_set["least_share"].outcome, Abstained)
     assert not found.suspected.any()
 
 

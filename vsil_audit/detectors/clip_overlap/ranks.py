@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,12 @@ from vsil_audit.detectors.clip_overlap.vectors import Vectors
 from vsil_audit.stats.multiple import benjamini_hochberg
 from vsil_audit.stats.retrieval import Floats
 
-LEAST = 5
-"""Distractors without which a rank says nothing."""
+LEAST = 9
+"""Distractors without which no pair could be suspected whatever its rank: from here p reaches FALSE_DISCOVERIES."""
 LEAST_IN_CATEGORY = 19
 """Distractors of the same category from which the rank within it takes part in the verdict: it can reach p = 0.05."""
 FALSE_DISCOVERIES = 0.1
+_REJECTED = FALSE_DISCOVERIES * (1 + 1e-9)  # a p-value of 1/100 that came out as 0.01 and a bit is still 1/100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,18 @@ class Ranks:
         (intersection-union test). Pairs of one topic stand out in the set by their topic alone; in their category they
         do not."""
         return np.maximum(self.in_set.p(), np.where(self.categorised, self.in_category.p(), 0.0))
+
+    def least_share(self) -> float | None:
+        """The smallest share of scored pairs that is flagged where each of them is nearest to its own image and the
+        others are not: with few distractors p-values are coarse. None where even all of them would not be."""
+        first = np.zeros_like(self.in_set.above)
+        nearest = Ranks(
+            replace(self.in_set, above=first, tied=first), replace(self.in_category, above=first, tied=first)
+        )
+        p = np.sort(nearest.deciding_p()[self.scored])
+        share = np.arange(1, len(p) + 1) / max(len(p), 1)
+        enough = share[p <= _REJECTED * share]
+        return float(enough[0]) if len(enough) else None
 
 
 def ranks(
@@ -72,5 +85,5 @@ def largest_p(p: Floats) -> float:
 
     Of a random sample of the set's p-values it estimates the threshold for all of them.
     """
-    rejected = p[benjamini_hochberg(p) <= FALSE_DISCOVERIES] if len(p) else p
+    rejected = p[benjamini_hochberg(p) <= _REJECTED] if len(p) else p
     return float(rejected.max()) if len(rejected) else 0.0

@@ -72,6 +72,7 @@ class WholeSet:
             WITHIN, "within its category", within, found.in_category[within], single.in_category[within], categories,
             CANDIDATES_IN_CATEGORY, refusal or f"no category has {LEAST_IN_CATEGORY + 1} images to compare",
         )  # fmt: skip
+        yield self._least_share(found, refusal)
         for scope in (whole, inside):
             bits, rows = self._bits(scope)
             yield self._share(scope)
@@ -81,6 +82,16 @@ class WholeSet:
             yield self._told(scope, bits, rows)
 
     # one quantity each
+
+    def _least_share(self, found: Ranks, refusal: str) -> Finding:
+        least = found.least_share()
+        if least is None:
+            return self._abstained("least_share", refusal or "too few images to compare with: no pair could be flagged")
+        n = int(found.scored.sum())
+        return self._finding("least_share", Interval(least, None, None, n, "none: counted, not estimated"), {
+            "tells": "smallest share of overlapping pairs that a set of this size can show: of fewer, none is flagged",
+            "unit": "share",
+        })  # fmt: skip
 
     def _share(self, scope: _Scope) -> Finding:
         kind = f"matched_share{scope.suffix}"
