@@ -152,6 +152,7 @@ def test_another_model_or_way_to_run_it_is_another_space(hub: Path, tmp_path: Pa
         ("ViT-B-32", "Name one as ViT-B-32:CHECKPOINT"),
         ("", "Name a model as MODEL:CHECKPOINT"),
         ("../../etc/passwd:x", "Name a model as MODEL:CHECKPOINT"),
+        ("./models/mine", "no model './models/mine', and there is no such folder"),
         ("local-dir:/nowhere/at/all", "no folder /nowhere/at/all"),
         ("hf-hub:../..", "not the name of a model"),
         ("\x00", "Name a model as MODEL:CHECKPOINT"),

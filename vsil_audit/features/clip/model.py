@@ -159,15 +159,13 @@ def _in_folder(folder: Path, name: str, remedy: str) -> ClipModel:
 # names of open_clip
 
 
-def _known(architecture: str, tag: str, name: str) -> ClipModel:
-    architecture = architecture.replace("/", "-")
+def _known(named: str, tag: str, name: str) -> ClipModel:
+    architecture = named.replace("/", "-")
     config = known.architecture(architecture)
     if config is None:
         close = get_close_matches(architecture, known.architectures(), n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
-        raise ConfigurationError(
-            f"open_clip knows no model {architecture!r}, and no folder has that name", hint + _NAMES
-        )
+        raise ConfigurationError(f"open_clip knows no model {named!r}, and there is no such folder", hint + _NAMES)
     entry = known.checkpoints(architecture).get(tag.lower().replace("-", "_"))
     if entry is None:
         return _own_weights(architecture, config, tag, name)
