@@ -27,6 +27,8 @@ from vsil_audit.features.worker_pool import available_cpus
 if TYPE_CHECKING:
     from vsil_audit.features.clip.encoder import ClipEncoder
 
+_TEXTS_AT_ONCE = 1024  # the encoder sorts and splits them as the device likes
+
 
 class ClipInUse:
     """Vectors of images and texts under one model and settings, kept in the cache. Use it as a context manager.
@@ -43,7 +45,7 @@ class ClipInUse:
         space = model.space(settings)
         self._encoder = encoder = _Encoder(model, settings)
         self.images = ClipImages(encoder, self._store.space(f"images; {space}"))
-        self.encode_texts = KeptTexts(self._store.space(f"texts; {space}"), encoder.encode_texts)
+        self.encode_texts = KeptTexts(self._store.space(f"texts; {space}"), encoder.encode_texts, _TEXTS_AT_ONCE)
 
     @property
     def warnings(self) -> tuple[str, ...]:
