@@ -111,6 +111,19 @@ def test_where_no_rank_could_be_enough_that_is_said() -> None:
     assert not found.suspected.any()
 
 
+@pytest.mark.parametrize("tied", [0.0, 0.5])
+def test_several_images_that_are_alike_do_not_hide_how_many_pairs_are_tied(tied: float) -> None:
+    world = planted(200, tied, 11)
+    generator = np.random.default_rng(0)
+    for i in range(200):
+        noise = 0.01 * generator.standard_normal((6, world.width))
+        world.images[i] = unit(world.images[i] + noise)
+        world.names[i] = [f"image-{i}-{k}" for k in range(6)]
+    found = look(world)
+    assert found.within("matched_share", float(world.tied.mean()))
+    assert found.of_set["matched_share"].details["high"] > 0.02
+
+
 def test_any_window_of_a_long_text_may_match() -> None:
     world = planted(80, 0.0, 6)
     generator = np.random.default_rng(0)

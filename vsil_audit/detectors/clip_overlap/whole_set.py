@@ -97,7 +97,8 @@ class WholeSet:
         kind = f"matched_share{scope.suffix}"
         if not len(scope.rows):
             return self._abstained(kind, scope.refusal)
-        return self._finding(kind, self._matched(scope.standings, scope.rows), {
+        # by one image each: the best of several alike is taken for luckier than it is, and a set of such for untied
+        return self._finding(kind, self._matched(scope.single, scope.rows), {
             "tells": f"share of pairs whose text is nearer to its own image than chance puts it, {scope.where}: "
             "at least so many are tied",
             "unit": "share",
@@ -172,7 +173,7 @@ class WholeSet:
             here = names == name
             standings, groups = scope.standings[here], self._groups[scope.rows[here]]
             rank = clustered_mean(standings.share(), groups, self._seed)
-            share = self._matched(standings, scope.rows[here])
+            share = self._matched(scope.single[here], scope.rows[here])
             told = bits.influence[of_bits == name] if bits is not None else np.zeros(0)
             table.append(
                 {
