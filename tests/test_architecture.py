@@ -15,8 +15,9 @@ PACKAGE = Path(vsil_audit.__file__).parent
 CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
 HEAVY = frozenset(
     {
-        "accelerate", "aiohttp", "datasets", "ijson", "onnxruntime", "openpyxl", "pandas", "rapidocr", "scipy",
-        "sentence_transformers", "sklearn", "snowballstemmer", "torch", "transformers", "yaml",
+        "accelerate", "aiohttp", "datasets", "fsspec", "ijson", "onnx", "onnxruntime", "open_clip", "openpyxl",
+        "openvino", "pandas", "rapidocr", "ray", "scipy", "sentence_transformers", "sklearn",
+        "snowballstemmer", "torch", "transformers", "yaml",
     }
 )  # fmt: skip
 

@@ -10,8 +10,11 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from vsil_audit.errors import ConfigurationError
-from vsil_audit.runs.execute import execute, read_pairs
+from vsil_audit.errors import ConfigurationError, DatasetError
+from vsil_audit.places.addresses import Place, place
+from vsil_audit.places.mirror import shown
+from vsil_audit.runs.engine import Here
+from vsil_audit.runs.execute import execute
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_evaluation, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
@@ -21,6 +24,7 @@ from vsil_audit.runs.summary import Summary
 from vsil_audit.runs.wholeness import check_whole
 from vsil_audit.sources.base import ColumnMapping, Source, SourceOptions
 from vsil_audit.sources.registry import open_source
+from vsil_audit.sources.remote import at_hand
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,14 +46,14 @@ class Audit:
     folder: RunFolder
 
     @classmethod
-    def open(cls, path: str | Path) -> Audit:
+    def open(cls, path: str | Place) -> Audit:
         """The audit in an existing run folder. Raises RunFolderError when there is none, unfinished or damaged."""
-        folder = RunFolder(Path(path))
+        folder = RunFolder(place(path))
         check_whole(folder)
         return cls(folder)
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         return self.folder.path
 
     @property
@@ -67,17 +71,17 @@ class Audit:
         """The findings as a pandas frame. Needs pandas."""
         return self.findings.to_pandas()
 
-    def write_html(self, path: str | Path | None = None) -> Path:
+    def write_html(self, path: str | Place | None = None) -> Place:
         """Write the one-file HTML report; by default `report.html` in the run folder. Returns where it is."""
         from vsil_audit.reporting.html import render_html
         from vsil_audit.runs.folder import write_atomically
 
-        target = Path(path) if path is not None else self.path / "report.html"
+        target = place(path) if path is not None else self.path / "report.html"
         write_atomically(target, render_html(self.folder).encode("utf-8", "replace"))
         return target
 
 
-def load(path: str | Path, *, options: SourceOptions | None = None, **columns: str) -> Source:
+def load(path: str | Place, *, options: SourceOptions | None = None, **columns: str) -> Source:
     """Open the benchmark at `path` as a stream of pairs; its layout is recognised.
 
     `columns` name roles of `ColumnMapping` (`text="question"`). Raises DatasetError, with a remedy, when it is not
@@ -86,16 +90,33 @@ def load(path: str | Path, *, options: SourceOptions | None = None, **columns: s
     chosen = options or SourceOptions()
     if columns:
         chosen = replace(chosen, columns=_with_columns(chosen.columns, columns))
-    return open_source(_as_path(path), chosen)
+    local = at_hand(place(path)).path
+    try:
+        return open_source(local, chosen)
+    except DatasetError as error:
+        address = shown(local)
+        if address == str(local):
+            raise
+        raise DatasetError(*(said.replace(str(local), address) for said in (error.message, error.remedy))) from error
+
+
+def here(path: str | Place, progress: Progress) -> Path:
+    """Where the benchmark can be opened more than once; a remote one is looked at once."""
+    found = at_hand(place(path))
+    if found.left_out:
+        progress.remark(
+            f"{found.left_out:,} entries of {path} are left out: links, odd names, large files of no table."
+        )
+    return found.path
 
 
 def scan(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     options: ScanOptions | None = None,
     view: str | None = None,
-    output: str | Path | None = None,
+    output: str | Place | None = None,
     progress: Progress | None = None,
     command: str = "",
 ) -> Audit:
@@ -108,12 +129,12 @@ def scan(
 
 
 def evaluate(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     options: ScanOptions | None = None,
     view: str | None = None,
-    output: str | Path | None = None,
+    output: str | Place | None = None,
     progress: Progress | None = None,
     command: str = "",
 ) -> Audit:
@@ -130,19 +151,20 @@ Planner: TypeAlias = Callable[[Source, str, ScanOptions], ScanPlan]
 
 
 def _run(
-    path: str | Path,
+    path: str | Place,
     planner: Planner,
     source_options: SourceOptions | None,
     options: ScanOptions | None,
     view: str | None,
-    output: str | Path | None,
+    output: str | Place | None,
     progress: Progress | None,
     command: str,
 ) -> Audit:
     reading = _reading(source_options, view)
     chosen = options or ScanOptions()
     if output is not None:
-        chosen = replace(chosen, output=Path(output))
+        chosen = replace(chosen, output=place(output))
+    path = here(path, progress or Silent())
     source = load(path, options=reading)
     plan = planner(source, dataset_name(path, source), chosen)
     plan = replace(plan, view_counts=count_views(path, source, reading))
@@ -157,7 +179,7 @@ def _reading(source_options: SourceOptions | None, view: str | None) -> SourceOp
 
 
 def scan_views(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     options: ScanOptions | None = None,
@@ -167,6 +189,7 @@ def scan_views(
     """Scan every view of the benchmark, the usual one first, each in a run folder of its own, all under one budget."""
     reading = replace(source_options or SourceOptions(), view=None)
     chosen = options or ScanOptions()
+    path = here(path, progress or Silent())
     audits: list[Audit] = []
     for name in _view_names(path, reading):
         before = sum((spent(audit.folder.manifest().spend) for audit in audits), start=chosen.gateway.spent)
@@ -186,14 +209,14 @@ def scan_views(
     return audits
 
 
-def _view_names(path: str | Path, reading: SourceOptions) -> list[str]:
+def _view_names(path: str | Place, reading: SourceOptions) -> list[str]:
     """The names of the benchmark's views, the usual one first."""
     source = load(path, options=reading)
     return sorted((v.name for v in source.views), key=lambda name: name != source.view) or [source.view]
 
 
 def plan(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     options: ScanOptions | None = None,
@@ -212,7 +235,7 @@ def plan(
 
 
 def plan_evaluating(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     options: ScanOptions | None = None,
@@ -226,7 +249,7 @@ def plan_evaluating(
 
 
 def plan_views(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     options: ScanOptions | None = None,
@@ -234,6 +257,7 @@ def plan_views(
     progress: Progress | None = None,
 ) -> CostPlan:
     """What `scan_views` would ask and cost, all views together; a question that two of them share is one call."""
+    path = here(path, progress or Silent())
     reading = replace(source_options or SourceOptions(), view=None)
     seen: dict[str, set[bytes]] = {}
     planned = (
@@ -244,7 +268,7 @@ def plan_views(
 
 
 def _plan(
-    path: str | Path,
+    path: str | Place,
     reading: SourceOptions,
     options: ScanOptions,
     pilot: int,
@@ -254,17 +278,18 @@ def _plan(
 ) -> CostPlan:
     from vsil_audit.runs.costing import cost_of
 
+    path = here(path, progress)
     source = load(path, options=reading)
     with tempfile.TemporaryDirectory(prefix="vsil-audit-plan-") as folder:
         chosen = replace(options, output=Path(folder))
         planned = planner(source, dataset_name(path, source), chosen)
         light = replace(chosen, ask=replace(planned.options.ask, image_classifiers=()))
         planned = replace(planned, detectors=(), options=light)
-        read_pairs(planned, RunFolder(Path(folder)), progress)
+        Here().read_pairs(planned, RunFolder(Path(folder)), progress)
         return cost_of(planned, RunFolder(Path(folder)), progress, pilot, seen)
 
 
-def compare(runs: Sequence[str | Path | Audit]) -> Comparison:
+def compare(runs: Sequence[str | Place | Audit]) -> Comparison:
     """Two or more finished audits side by side, paired where their pairs' ids match."""
     from vsil_audit.reporting.compare import compare as compare_folders
 
@@ -274,7 +299,7 @@ def compare(runs: Sequence[str | Path | Audit]) -> Comparison:
 
 
 def leaderboard(
-    runs: Sequence[str | Path | Audit] = (),
+    runs: Sequence[str | Place | Audit] = (),
     *,
     group: str | Path | None = None,
     paper: bool = False,
@@ -294,7 +319,7 @@ def leaderboard(
 
 
 def calibrate(
-    run: str | Path | Audit, labels: str | Path | Sequence[str | Path], *, sample: bool | None = None
+    run: str | Place | Audit, labels: str | Path | Sequence[str | Path], *, sample: bool | None = None
 ) -> Calibration:
     """Set people's labels beside what the models of a finished run said: their errors, and the rates corrected.
 
@@ -311,7 +336,7 @@ def calibrate(
 
 
 def draw_to_label(
-    run: str | Path | Audit, count: int, output: str | Path, *, seed: int = 0, responses: bool = False
+    run: str | Place | Audit, count: int, output: str | Path, *, seed: int = 0, responses: bool = False
 ) -> Drawn:
     """Draw `count` pairs of a finished run at random, or of its target models' `responses`, and write them to `output`,
     a new .csv file with empty columns for labels. The draw is recorded in the run folder."""
@@ -320,17 +345,17 @@ def draw_to_label(
     return draw(_folder(run), count, _as_path(output), seed, responses=responses)
 
 
-def _folder(run: str | Path | Audit) -> RunFolder:
+def _folder(run: str | Place | Audit) -> RunFolder:
     return run.folder if isinstance(run, Audit) else Audit.open(run).folder
 
 
-def dataset_name(path: str | Path, source: Source) -> str:
+def dataset_name(path: str | Place, source: Source) -> str:
     """What a dataset is called in reports: its file's name, or that of the folder where its layout was found."""
-    given = _as_path(path)
+    given = at_hand(place(path)).path
     return given.name if given.is_file() else source.root.resolve().name or str(path)
 
 
-def count_views(path: str | Path, source: Source, reading: SourceOptions) -> dict[str, int]:
+def count_views(path: str | Place, source: Source, reading: SourceOptions) -> dict[str, int]:
     """Pairs in each view. Empty where counting would cost long passes; a view that cannot be opened is left out."""
     if len(source.views) < 2 or sum(t.stat().st_size for t in source.tables()) > _COUNT_TABLES_UP_TO:
         return {}

@@ -43,6 +43,17 @@ class RunFolderError(VsilAuditError):
     """The run folder cannot be used: another dataset's, damaged, or not writable."""
 
 
+class StoreError(VsilAuditError, OSError):
+    """A place on another file system cannot be used: it is not allowed, or does not answer."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.strerror = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class MissingDependencyError(VsilAuditError):
     """An optional part is not installed; the remedy is the command that installs it."""
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from vsil_audit.audit import count_views, load
+from vsil_audit.audit import count_views, here, load
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.images import ImageLimits
 from vsil_audit.pair import Pair, Problem
+from vsil_audit.places.addresses import Place, place
 from vsil_audit.reporting.inspect_view import Inspection
 from vsil_audit.runs.plan import ScanOptions, mapping_as_text
 from vsil_audit.runs.progress import Progress, Silent
@@ -24,7 +25,7 @@ _SHOWN_ALIKE = 5  # problems of one kind, file and column: the cause of more is 
 
 
 def inspect(
-    path: str | Path,
+    path: str | Place,
     *,
     source_options: SourceOptions | None = None,
     samples: int = _SAMPLES,
@@ -36,10 +37,11 @@ def inspect(
     `samples` pairs are kept to show, and at most `max_problems` problems (all for None); all are counted.
     Raises DatasetError, with a remedy, when it is not clear how to read the dataset.
     """
+    given, listener = str(place(path)), progress or Silent()
     reading = source_options or SourceOptions()
-    source = load(path, options=reading)
+    local = here(path, listener)
+    source = load(local, options=reading)
     found = _Found(samples, max_problems)
-    listener = progress or Silent()
     listener.stage("Looking at pairs and images", None, "pairs")
     limits = ImageLimits(allow_remote=reading.allow_remote)
     with ImagePipeline(source.root, frozenset(), None, limits) as pipeline:
@@ -47,12 +49,12 @@ def inspect(
             found.take(pair, facts)
             listener.advance(1)
     return Inspection(
-        path=str(path),
+        path=given,
         layout=source.layout,
-        why=_why(path, source, reading),
+        why=_why(local, source, reading),
         view=reading_of(source),
         views=source.views,
-        view_counts=count_views(path, source, replace(reading, view=None)),
+        view_counts=count_views(local, source, replace(reading, view=None)),
         mapping=mapping_as_text(source),
         reasons=source.mapping.reasons,
         counts=found.counts(),
@@ -75,10 +77,10 @@ def _pairs_with_facts(
             yield pair, tuple(future.result() for future in of_pair)
 
 
-def _why(path: str | Path, source: Source, reading: SourceOptions) -> str:
+def _why(path: Path, source: Source, reading: SourceOptions) -> str:
     if reading.layout is not None:
         return "named with --layout"
-    return next((m.why for m in detect(Path(path)) if m.layout == source.layout), "")
+    return next((m.why for m in detect(path) if m.layout == source.layout), "")
 
 
 class _Found:

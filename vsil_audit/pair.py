@@ -138,7 +138,8 @@ class Evidence:
     """A passage of the pair's text (`text[start:end]`, code points) and what it matches.
 
     `matched` is the other side, as found there (OCR text, words of the description); `where` names that side:
-    `ocr`, `description`, `key_phrase` or `text` (evidence in the query itself). `start == end == 0`: no passage.
+    `ocr`, `description`, `key_phrase`, `image` (what it shows) or `text` (evidence in the query itself).
+    `start == end == 0`: no passage.
     """
 
     start: int

@@ -252,10 +252,10 @@ def test_a_key_that_is_refused_ends_the_scan_with_4_and_names_it(
 
 
 def test_help_lists_the_options_by_subject(vsil_audit: Command) -> None:
-    for command in ("scan", "plan"):
+    for command, own in (("scan", ["CLIP:"]), ("plan", [])):
         said = vsil_audit(command, "--help")
         headings = [line for line in said.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
-        assert headings == ["Reading:", "Asking models:", "Run:"]
+        assert headings == ["Reading:", "Asking models:", *own, "Run:"]
         options = said.out[said.out.index("Reading:") :]
         order = ["Reading:", "--text-column", "Asking models:", "--judges", "Run:", "--seed", "--help"]
         assert sorted(order, key=options.index) == order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,23 +177,60 @@ def test_without_the_extra_the_embedding_part_abstains_and_says_why() -> None:
 
 
 class LetterCounts:
-    """An encoder small enough to check by hand: counts of letters, to unit length."""
+    """An encoder small enough to check by hand: counts of letters, to unit length; a window is a line."""
 
-    def encode(self, texts):
-        vectors = np.array(
-            [[text.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32
-        )
-        return vectors / np.maximum(1e-6, np.linalg.norm(vectors, axis=1, keepdims=True))
+    def __init__(self, model):
+        pass
+
+    def __call__(self, texts):
+        return [np.stack([self.vector(line) for line in text.splitlines()]) for text in texts]
+
+    def vector(self, line):
+        counts = np.array([line.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"], np.float32)
+        return counts / max(1e-6, np.linalg.norm(counts))
 
 
-def test_with_an_encoder_similarity_is_shown_and_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def letter_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentence, "find_model", lambda folder: sentence.SentenceModel(Path("letters"), "0"))
+    monkeypatch.setattr(sentence, "SentenceEncoder", LetterCounts)
+
+
+def test_with_an_encoder_similarity_is_shown_and_changes_no_verdict(request: pytest.FixtureRequest) -> None:
     pairs = [Pair("", f"A {thing}?", description=f"A {thing}") for thing in THINGS]
     plain, _ = scan(*pairs)
-    monkeypatch.setattr(sentence, "load", lambda model: LetterCounts())
+    request.getfixturevalue("letter_counts")
     shown, of_the_set = scan(*pairs)
     assert value(of_the_set["embedding_rank"]) == pytest.approx(1.0, abs=0.02)
     assert shown[0].details["embedding_similarity"] == pytest.approx(1.0, abs=1e-3)
     assert [(f.outcome, f.verdict) for f in shown] == [(f.outcome, f.verdict) for f in plain]
+
+
+@pytest.mark.usefixtures("letter_counts")
+def test_of_texts_in_several_windows_the_most_alike_count() -> None:
+    around = "\nxyz\nqqq"
+    pairs = [Pair("", f"{around}\n{thing}{around}", description=f"zzz\n{thing}\nvvv") for thing in THINGS]
+    shown, _ = scan(*pairs)
+    details = [finding.details for finding in shown if "embedding_similarity" in finding.details]
+    assert len(details) == len(pairs)
+    assert all(d["embedding_similarity"] == pytest.approx(1.0, abs=1e-3) for d in details)
+
+
+def test_a_model_that_breaks_after_the_set_was_learnt_is_told_at_the_pairs(
+    letter_counts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [Pair(str(i), f"A {thing}?", description=f"A {thing}") for i, thing in enumerate(THINGS)]
+    batch = Batch(0, tuple(pairs), ((),) * len(pairs))
+
+    def broken(self: LetterCounts, texts: list[str]) -> None:
+        raise ConfigurationError("no weights", "Copy the model again.")
+
+    detector = DescriptionOverlap()
+    detector.prepare(SetContext(lambda: iter([batch]), len(pairs), list(range(len(pairs)))))
+    monkeypatch.setattr(LetterCounts, "__call__", broken)
+    new = Pair("new", "A kettle?", description="A samovar")
+    (finding,) = detector.score(Batch(1, (new,), ((),)))
+    assert finding.details["embedding_missing"] == "no weights"
 
 
 @pytest.mark.parametrize("model", [None, "", "/nowhere/to/be/found"])
@@ -201,7 +239,7 @@ def test_an_encoder_that_is_not_here_is_refused_with_a_remedy(
 ) -> None:
     monkeypatch.setattr(sentence, "find_spec", lambda name: object())
     with pytest.raises(ConfigurationError) as raised:
-        sentence.load(model)
+        sentence.find_model(model)
     assert "nothing is downloaded" in raised.value.remedy
 
 

@@ -49,6 +49,11 @@ def test_a_cut_object_is_none(value: dict[str, Any], data: st.DataObject) -> Non
     assert last_object(cut) is None
 
 
+@pytest.mark.parametrize("cut", ['{"a}b": {}', '{"a}": {"verdict": "safe"}', '{"a": "}", "b": {"verdict": "safe"}'])
+def test_a_brace_in_a_string_closes_no_object(cut: str) -> None:
+    assert last_object(cut) is None
+
+
 @given(
     st.dictionaries(
         st.text(st.characters(codec="ascii", categories=["L", "P", "Zs"])), st.text(), min_size=1, max_size=3

@@ -40,7 +40,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_our_detectors_are_listed_in_the_order_of_a_report() -> None:
-    assert registry.available()[:5] == ["hygiene", "ocr_overlap", "description_overlap", "topic_probe", "harm_prior"]
+    overlap = ["ocr_overlap", "clip_overlap", "description_overlap"]
+    assert registry.available()[:6] == ["hygiene", *overlap, "topic_probe", "harm_prior"]
 
 
 @pytest.mark.parametrize("name", ["ocr_overlap", "description_overlap"])

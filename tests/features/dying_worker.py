@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 
 from vsil_audit.features import image_worker
-from vsil_audit.features.examine import Work, examine
-from vsil_audit.features.facts import ImageFacts
+from vsil_audit.features.clip.preprocessing import Preprocessing
+from vsil_audit.features.examine import Examined, Work, examine
 from vsil_audit.features.ocr import OcrReader
 from vsil_audit.images import ImageLimits
 
 
-def _perhaps_die(data: bytes, limits: ImageLimits, work: Work, reader: OcrReader) -> ImageFacts:
+def _perhaps_die(
+    data: bytes, limits: ImageLimits, work: Work, reader: OcrReader, preprocessing: Preprocessing | None
+) -> Examined:
     if b"DIE ALWAYS" in data:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"DIE READING" in data and work is Work.TEXT:
@@ -29,7 +31,7 @@ def _perhaps_die(data: bytes, limits: ImageLimits, work: Work, reader: OcrReader
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGSEGV)
-    return examine(data, limits, work, reader)
+    return examine(data, limits, work, reader, preprocessing)
 
 
 def main() -> None:

@@ -9,16 +9,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vsil_audit.detectors.base import Need
 from vsil_audit.features import pipeline as pipeline_module
+from vsil_audit.features.clip.images import ClipImages
+from vsil_audit.features.clip.preprocessing import Preprocessing
+from vsil_audit.features.embeddings.store import EmbeddingStore
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
@@ -317,3 +324,49 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path, how: sign
     if how is signal.SIGINT:
         assert stderr.count(b"Traceback") == 1  # the parent's own KeyboardInterrupt, and none of the workers'
         assert b"KeyboardInterrupt" in stderr
+
+
+class MeanColours:
+    """In the place of a CLIP model: a vector is the mean colour, at unit length."""
+
+    batch = 4
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        return np.stack(pixels)
+
+    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        means = pixels.mean(axis=(1, 2), dtype=np.float32) + 1
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
+
+
+class Vectors:
+    """What a pipeline is given to make CLIP vectors, over one embedding store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.preprocessing = Preprocessing(16, 16)
+        self.store = EmbeddingStore(folder)
+        self.images = ClipImages(MeanColours(), self.store.space("mean colours"))
+
+    def close(self) -> None:
+        self.images.close()
+        self.store.close()
+
+
+def test_an_image_whose_facts_and_clip_vector_are_kept_is_not_opened_again(
+    tmp_path: Path, asked: type[CountingPool]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture())
+    found = []
+    for _ in range(2):
+        with (
+            FeatureStore(tmp_path / "features.sqlite") as store,
+            closing(Vectors(tmp_path / "vectors")) as vectors,
+            ImagePipeline(tmp_path, frozenset({Need.CLIP}), store, workers=1, clip=vectors) as pipeline,
+        ):
+            found.append(pipeline.submit(ref("a.jpg")).result(60))
+    assert asked.asked == 1
+    first, second = found
+    assert (second.width, second.format, second.digest) == (first.width, first.format, first.digest)
+    assert first.clip is not None
+    assert second.clip is not None
+    np.testing.assert_array_equal(second.clip, first.clip)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from vsil_audit.cli.cache import command
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.features.embeddings.store import EmbeddingStore
 from vsil_audit.gateway import Message, Request, ask_all
 
 
@@ -27,7 +29,7 @@ def said(*arguments: str, code: int = 0) -> str:
 
 def test_before_anything_was_asked_there_is_nothing_and_nothing_is_made(own_feature_store: Path) -> None:
     for name in ("info", "export", "clear"):
-        assert "Nothing is kept yet" in said(name)
+        assert "No answer is kept yet" in said(name)
     assert not (own_feature_store / "answers.sqlite").exists()
 
 
@@ -63,3 +65,22 @@ def test_a_file_that_is_no_cache_is_left_as_it_is(tmp_path: Path) -> None:
         assert isinstance(result.exception, ConfigurationError)
     assert file.read_text() == "not a cache"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.usefixtures("three_answers")
+def test_embeddings_are_told_of_and_cleared_apart_from_answers() -> None:
+    with EmbeddingStore() as store:
+        store.space("a small model").put("ab" * 32, np.ones((2, 8)))
+    told = said("info")
+    assert told.startswith("3 answers, ")
+    assert "2 embeddings, " in told
+    assert "a small model" in told
+    assert "--yes" in said("clear", "--embeddings", code=2)
+    assert said("clear", "--embeddings", "--yes") == "2 embeddings forgotten.\n"
+    assert "embeddings" not in said("info")
+    assert said("info").startswith("3 answers, ")
+
+
+@pytest.mark.parametrize("other", [("--model", "openai/x"), ("--older-than", "1"), ("--path", "x")])
+def test_clearing_embeddings_is_all_or_nothing(other: tuple[str, str]) -> None:
+    assert "--embeddings forgets them all" in said("clear", "--embeddings", "--yes", *other, code=2)

@@ -13,9 +13,9 @@ from vsil_audit.reporting.inspect_view import Inspection, inspect_view
 from vsil_audit.sources.base import View
 
 
-def shown(view: RenderableType, width: int = 80) -> str:
+def shown(view: RenderableType, width: int = 80, *, crop: bool = True) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(view)
+    console.print(view, crop=crop)
     return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO, given above
 
 
@@ -67,3 +67,10 @@ def test_doctor_names_the_command_that_enables_each_missing_detector() -> None:
     assert "1 detector cannot" in text
     assert text.index("ocr_overlap") < text.index("clip_overlap")
     assert "pip install 'vsil-audit[clip]'" in text
+
+
+def test_a_command_is_never_broken_over_lines() -> None:
+    fetch = f'python -c "import open_clip; {"fetch(); " * 20}"'
+    text = shown(doctor_view([Item("clip_overlap", "is it closer? " * 20, False, "no weights", fetch)]), crop=False)
+    assert [line.strip() for line in text.splitlines() if "python" in line] == [fetch]
+    assert len([line for line in text.splitlines() if "is it closer?" in line]) > 2

@@ -19,13 +19,14 @@ _MODEL = click.option("--model", metavar="PROVIDER/MODEL", help="Only the answer
 
 @click.group("cache")
 def command() -> None:
-    """Show, export or clear the answers of models, which are kept so that no call is paid for twice.
+    """Show, export or clear what is kept: models' answers, so that no call is paid for twice, and embeddings.
 
     \b
     Examples:
       vsil-audit cache info
       vsil-audit cache export --model openai/gpt-4o-mini > answers.jsonl
       vsil-audit cache clear --older-than 90
+      vsil-audit cache clear --embeddings
     """
 
 
@@ -33,8 +34,12 @@ def command() -> None:
 @_PATH
 def info(path: Path | None) -> None:
     """What is kept, and where."""
-    from datetime import datetime
+    _answers_info(path)
+    if path is None:
+        _embeddings_info()
 
+
+def _answers_info(path: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -51,11 +56,39 @@ def info(path: Path | None) -> None:
     )
     table = Table("model", "answers", "oldest", "newest", box=None, pad_edge=False)
     for share in shares:
-        days = [datetime.fromtimestamp(t).astimezone().date().isoformat() for t in (share.oldest, share.newest)]
-        table.add_row(one_line(f"{share.provider}/{share.model}"), f"{share.answers:,}", *days)
+        model = one_line(f"{share.provider}/{share.model}")
+        table.add_row(model, f"{share.answers:,}", _day(share.oldest), _day(share.newest))
     if shares:
         console.print(table)
     cache.close()
+
+
+def _embeddings_info() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vsil_audit.features.embeddings.store import EmbeddingStore
+    from vsil_audit.reporting.untrusted import one_line
+
+    store = EmbeddingStore()
+    spaces = store.kept()
+    if not spaces:
+        return
+    console = Console()
+    count = sum(space.rows for space in spaces)
+    console.print(
+        f"\n{count:,} embeddings, {store.size_bytes / 1e6:,.1f} MB, in {store.folder}", highlight=False, markup=False
+    )
+    table = Table("made by", "embeddings", "newest", box=None, pad_edge=False)
+    for space in spaces:
+        table.add_row(one_line(space.name), f"{space.rows:,}", _day(space.newest))
+    console.print(table)
+
+
+def _day(time: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(time).astimezone().date().isoformat()
 
 
 @command.command("export")
@@ -80,22 +113,48 @@ def export(path: Path | None, model: str | None, output: Path | None) -> None:
 @_PATH
 @_MODEL
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only answers older than this.")
+@click.option(
+    "--embeddings", is_flag=True, help="Not answers, but all embeddings: they are computed again when needed."
+)
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-def clear(path: Path | None, model: str | None, older_than: float | None, yes: bool) -> None:
+def clear(path: Path | None, model: str | None, older_than: float | None, embeddings: bool, yes: bool) -> None:
     """Forget answers: asking again will cost again."""
     import time
 
+    if embeddings:
+        if path is not None or model is not None or older_than is not None:
+            raise click.UsageError("--embeddings forgets them all; it goes with no other option but --yes.")
+        _clear_embeddings(yes=yes)
+        return
     cache = _open(path)
     if cache is None:
         return
     before = None if older_than is None else time.time() - older_than * 86_400
     count = cache.count(model, before)
     if count and not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("There is nobody to ask; say --yes to clear without asking.")
-        click.confirm(f"Forget {count:,} answers? Asking again will cost again.", abort=True)
+        _confirm(f"Forget {count:,} answers? Asking again will cost again.")
     click.echo(f"{cache.clear(model, before):,} answers forgotten.")
     cache.close()
+
+
+def _clear_embeddings(*, yes: bool) -> None:
+    from vsil_audit.errors import ConfigurationError
+    from vsil_audit.features.embeddings.store import EmbeddingStore
+
+    store = EmbeddingStore()
+    count = sum(space.rows for space in store.kept())
+    if count and not yes:
+        _confirm(f"Forget {count:,} embeddings? They are computed again when they are needed.")
+    try:
+        click.echo(f"{store.clear():,} embeddings forgotten.")
+    except OSError as error:
+        raise ConfigurationError(f"not all could be removed: {error}", f"Remove {store.folder} yourself.") from error
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is nobody to ask; say --yes to clear without asking.")
+    click.confirm(question, abort=True)
 
 
 def _open(path: Path | None) -> AnswerCache | None:
@@ -107,7 +166,7 @@ def _open(path: Path | None) -> AnswerCache | None:
     if not where.exists():
         if path is not None:
             raise ConfigurationError(f"There is no cache at {path}.", "Check the path.")
-        click.echo(f"Nothing is kept yet ({where}).", err=True)
+        click.echo(f"No answer is kept yet ({where}).", err=True)
         return None
     cache = AnswerCache(where, repair=False)
     if not cache.persistent:

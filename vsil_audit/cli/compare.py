@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from vsil_audit.cli.place_type import PlaceType
+from vsil_audit.places.addresses import Place
+
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PlaceType())
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Also write the comparison as a page.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write it as JSON.")
-def command(runs: tuple[Path, ...], html: Path | None, json_file: Path | None) -> None:
+def command(runs: tuple[Place, ...], html: Path | None, json_file: Path | None) -> None:
     """Put two or more finished RUNs side by side, paired where their pairs' ids match.
 
     Views of one benchmark share their pairs' ids; two benchmarks are compared unpaired.

@@ -23,13 +23,13 @@ def command() -> None:
     from vsil_audit.detectors.base import Need
     from vsil_audit.gateway.ways import ways_to_models
     from vsil_audit.reporting.doctor_view import Item, doctor_view
-    from vsil_audit.runs.plan import command_that_names
+    from vsil_audit.runs.plan import command_that_names, readiness_here
     from vsil_audit.torch_fit import REMEDY, torchvision_fault
 
     states = []
     for name in registry.available():
         spec = (detector := registry.load(name)).spec
-        readiness = detector.readiness()
+        readiness = readiness_here(detector)
         asks_models = readiness.ready and Need.CHAT in spec.needs
         reason = "asks the models that are named for it" if asks_models else readiness.reason
         remedy = command_that_names(spec) if asks_models else readiness.remedy
@@ -37,4 +37,4 @@ def command() -> None:
     ways = [Item(way.name, way.says, way.ready, remedy=way.remedy) for way in ways_to_models()]
     images = [Item(way.name, way.says, way.ready, remedy=way.remedy) for way in ways_to_images()]
     fault = torchvision_fault()
-    Console().print(doctor_view(states, ways, fault, REMEDY, images))
+    Console().print(doctor_view(states, ways, fault, REMEDY, images), crop=False)

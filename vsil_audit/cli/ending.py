@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from vsil_audit.cli.place_type import PlaceType
 from vsil_audit.cli.run_options import run_option
 from vsil_audit.errors import ExitCode
 
@@ -36,9 +36,9 @@ def _options(fails_on: str) -> list[Callable[[F], F]]:
         run_option(
             "--output",
             "-o",
-            type=click.Path(file_okay=False, path_type=Path),
+            type=PlaceType(file_okay=False),
             metavar="FOLDER",
-            help="Run folder to write.",
+            help="Run folder to write; s3://, gs:// and the like, too.",
         ),
         run_option("--overwrite", is_flag=True, help="Replace another run in that folder."),
         run_option("--fail-on", multiple=True, metavar="COND", help=f"Exit 1 when it holds, e.g. '{fails_on}'."),

@@ -23,7 +23,7 @@ from vsil_audit.cli.asking_options import (
 )
 from vsil_audit.cli.ending import Ending, ending_options
 from vsil_audit.cli.reading_options import reading_options, source_options
-from vsil_audit.cli.run_options import pair_options, run_option
+from vsil_audit.cli.run_options import engine_options, pair_options, run_option
 from vsil_audit.cli.sections import SectionedCommand
 from vsil_audit.errors import ConfigurationError
 
@@ -85,6 +85,7 @@ _WHOM = ("targets", "response_judges", "safety_prompts", "base_model", "captione
 )
 @answering_options
 @pair_options
+@engine_options
 @ending_options("evaluation.safe.pair@openai/gpt-4o-mini<0.9")
 @run_option("--plan", "only_plan", is_flag=True, help="Show what it would ask and cost, and stop.")
 @run_option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")

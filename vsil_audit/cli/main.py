@@ -27,7 +27,7 @@ _COMMANDS = MappingProxyType(
         "review": "Review pairs by people, on a local page; how they agree, and how many labels are needed.",
         "classify": "Class model responses: refusal, warning or unsafe.",
         "doctor": "Tell which detectors can run here, and what enables the others.",
-        "cache": "Show, export or clear the kept answers of models.",
+        "cache": "Show, export or clear kept answers of models, and embeddings.",
         "completion": "Print the shell completion script.",
     }
 )

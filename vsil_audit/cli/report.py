@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
+
+from vsil_audit.cli.place_type import PlaceType
+from vsil_audit.places.addresses import Place
 
 _FORMS = ["html", "json", "csv", "junit"]
 
 
 @click.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PlaceType())
 @click.option("--format", "forms", type=click.Choice(_FORMS), multiple=True, help="Only this one; may be repeated.")
 @click.option("--quiet", "-q", is_flag=True, help="Write the files, print nothing.")
-def command(run: Path, forms: tuple[str, ...], quiet: bool) -> None:
+def command(run: Place, forms: tuple[str, ...], quiet: bool) -> None:
     """Write the reports of the run folder RUN again, and print its summary. Nothing is computed anew.
 
     \b

@@ -41,7 +41,7 @@ def run_options(command: F) -> F:
 
 
 def pair_options(command: F) -> F:
-    """Add --limit, --sample, --seed, --max-pixels, --workers and --cache."""
+    """Add --limit, --sample, --seed, --max-pixels, --workers, --batch-pairs and --cache."""
     folder = click.Path(file_okay=False, path_type=Path)
     number = click.IntRange(min=1)
     options = [
@@ -57,7 +57,34 @@ def pair_options(command: F) -> F:
         ),
         run_option("--max-pixels", type=number, metavar="N", help="Refuse larger images. [default: 64 million]"),
         run_option("--workers", type=number, metavar="N", help="Processes for images. [default: the CPUs available]"),
+        run_option(
+            "--batch-pairs",
+            type=number,
+            metavar="N",
+            help="Pairs a batch, of which each is a few files; 4096 for millions of pairs. [default: 256]",
+        ),
         run_option("--cache", type=folder, metavar="FOLDER", help="Where features and models' answers are kept."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def engine_options(command: F) -> F:
+    """Add --engine and --ray-address."""
+    options = [
+        run_option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Work on this machine, or on a Ray cluster (extra [ray]).",
+        ),
+        run_option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="Of the cluster; `auto`: the one that this machine is in. [default: Ray is started here]",
+        ),
     ]
     for option in reversed(options):
         command = option(command)

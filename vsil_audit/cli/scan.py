@@ -13,9 +13,10 @@ import click
 
 from vsil_audit.cli.agreement import agree
 from vsil_audit.cli.asking_options import asking, asking_options
+from vsil_audit.cli.clip_options import clip_options, clip_settings
 from vsil_audit.cli.ending import Ending, ending_options
 from vsil_audit.cli.reading_options import reading_options, source_options
-from vsil_audit.cli.run_options import run_option, run_options
+from vsil_audit.cli.run_options import engine_options, run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 @click.argument("path")
 @reading_options
 @asking_options
+@clip_options
 @run_options
+@engine_options
 @ending_options("suspected_rate>0.2")
 @run_option(
     "--embedding-model",
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 )
 @run_option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
 def command(path: str, **given: Any) -> int:
-    """Scan the benchmark at PATH (a folder, a table, a hub id) with every detector that is ready here.
+    """Scan the benchmark at PATH (a folder, a table, a URL as s3://…, a hub id) with every detector that is ready here.
 
     Writes a run folder with all findings, report.html, report.json and pairs.csv, and prints a summary. Running the
     same command again continues an interrupted scan.
@@ -65,8 +68,9 @@ def _scan_options(given: dict[str, Any], reading: SourceOptions) -> ScanOptions:
     from vsil_audit.runs.plan import ScanOptions
 
     ask, gateway = asking(given)
+    clip = clip_settings(given)
     given = {name: value for name, value in given.items() if value is not None}
-    return replace(ScanOptions(), allow_remote=reading.allow_remote, ask=ask, gateway=gateway, **given)
+    return replace(ScanOptions(), allow_remote=reading.allow_remote, ask=ask, gateway=gateway, clip=clip, **given)
 
 
 def _agree(path: str, reading: SourceOptions, options: ScanOptions) -> None:

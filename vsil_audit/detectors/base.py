@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias, runtime_checkable
 
+from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import Finding, Pair
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 EMBEDDING_MODEL = "embedding_model"
 """Key of `SetContext.options`: the folder of a sentence-transformers model."""
 
+CACHE = "cache"
+"""Key of `SetContext.options`: the folder of what is kept between runs, where it is not the default one."""
+
+CLIP_MODEL = "clip_model"
+"""Key of `SetContext.options`: the CLIP model as the user named it (`MODEL:CHECKPOINT` of open_clip, or a folder)."""
+
 
 class Need(str, Enum):
     """A shared feature that a detector wants computed before it runs; CHAT: it asks models (`chat.ChatDetector`)."""
@@ -28,6 +35,7 @@ class Need(str, Enum):
     TEXT = "text"
     PIXELS = "pixels"
     OCR = "ocr"
+    CLIP = "clip"
     CHAT = "chat"
 
 
@@ -75,15 +83,26 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipVectors:
+    """CLIP embeddings of one batch. `texts`: of each pair's query, in order (an empty query has no row). `images`: of
+    each image of each pair, one after the other; an image that could not be opened has no row."""
+
+    texts: Rows
+    images: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Consecutive pairs with the facts of their images: `images[i]` belongs to `pairs[i].images`, in order.
 
     Pairs read back from a run folder carry no image bytes; use `images`, not `pair.images`, for what an image is.
+    `clip` is there for detectors that need CLIP.
     """
 
     index: int
     pairs: tuple[Pair, ...]
     images: tuple[tuple[ImageFacts, ...], ...]
+    clip: ClipVectors | None = None
 
     def __iter__(self) -> Iterator[tuple[Pair, tuple[ImageFacts, ...]]]:
         return iter(zip(self.pairs, self.images, strict=True))
@@ -93,16 +112,22 @@ BatchReader: TypeAlias = Callable[[], Iterable[Batch]]
 """Call it to stream the whole set again, from the first batch; each call is a fresh pass and is cheap."""
 
 
+TextEncoder: TypeAlias = Callable[[Sequence[str]], Rows]
+"""Texts to their vectors, a thing a text; what was encoded before, in this run or another, is not encoded again."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetContext:
     """What a detector may know of the whole set. `groups[i]` is the cluster of the i-th pair (pairs that share an
-    image or a text, transitively, have equal numbers); `seed` makes every random choice repeatable."""
+    image or a text, transitively, have equal numbers); `seed` makes every random choice repeatable. `clip_texts`
+    encodes further texts with the run's CLIP model, for detectors that need CLIP."""
 
     read: BatchReader
     n_pairs: int
     groups: Sequence[int] | npt.NDArray[np.int64]
     seed: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
+    clip_texts: TextEncoder | None = None
 
 
 @runtime_checkable

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
-from vsil_audit.detectors.base import EMBEDDING_MODEL, Batch, DetectorSpec, Lens, Need, Readiness, SetContext, Unit
-from vsil_audit.detectors.embedded import Neighbours
+from vsil_audit.detectors.base import (
+    CACHE,
+    EMBEDDING_MODEL,
+    Batch,
+    DetectorSpec,
+    Lens,
+    Need,
+    Readiness,
+    SetContext,
+    Unit,
+)
+from vsil_audit.detectors.embedded import Closeness, Neighbours
 from vsil_audit.detectors.evidence import passages
 from vsil_audit.detectors.matching import Query, match
 from vsil_audit.detectors.named_content import Reference, named, weighed
@@ -19,6 +30,8 @@ from vsil_audit.detectors.rarity import Rarity
 from vsil_audit.detectors.shuffled import Sampled, Shuffled, rank, stem_overlap
 from vsil_audit.errors import VsilAuditError
 from vsil_audit.features import sentence
+from vsil_audit.features.embeddings.store import FOLDER, EmbeddingStore
+from vsil_audit.features.embeddings.texts import KeptTexts
 from vsil_audit.features.words import DEFAULT_LANGUAGE, Word, language_of, votes, words
 from vsil_audit.pair import Abstained, Evidence, Finding, Json, Pair, Scored, Verdict
 from vsil_audit.stats.clusters import clustered_mean
@@ -30,7 +43,6 @@ SAMPLED = 64
 _LEAST_SHUFFLED = 5
 _LEAST_WEIGHT = 0.05
 _SURE_VOTES = 3
-_KEPT_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,10 @@ class DescriptionOverlap:
             "Overlap is evidence, not proof: a query may name a harmless part of a scene, and content in other words "
             "(synonyms, paraphrase) is not found. It is as good as the descriptions are. Pairs without a description, "
             "or with one in another language than the query, are not scored. Embedding similarity, where it can be "
-            "had, is shown and changes no verdict."
+            "had, is shown and changes no verdict; of a text longer than the model's window, the part that is most "
+            "alike counts."
         ),
+        version=2,
     )
 
     def __init__(self) -> None:
@@ -70,6 +84,7 @@ class DescriptionOverlap:
         self._languages: tuple[str | None, str | None] = (None, None)
         self._shuffled = Shuffled(())
         self._neighbours: Neighbours | None = None
+        self._kept: EmbeddingStore | None = None
         self._of_the_set: tuple[Finding, ...] = ()
 
     @classmethod
@@ -83,7 +98,7 @@ class DescriptionOverlap:
         self._shuffled = Shuffled(
             weighed(text, words(text, language, MOST_REFERENCE_WORDS), self._rarity, language) for text, _ in sample
         )
-        embedded = self._embed(context.options.get(EMBEDDING_MODEL), sample)
+        embedded = self._embed(context, sample)
         self._of_the_set = (*self._chance(context), embedded)
 
     def score(self, batch: Batch) -> Iterable[Finding]:
@@ -91,6 +106,8 @@ class DescriptionOverlap:
         return self._with_closeness(batch.pairs, findings)
 
     def conclude(self) -> Iterable[Finding]:
+        if self._kept is not None:
+            self._kept.close()
         return self._of_the_set
 
     # one pair
@@ -168,7 +185,7 @@ class DescriptionOverlap:
                 self._rarity.learn(query, told, match(told, Query(query), noisy=False))
                 spoken.update(votes(query))
                 described.update(votes(told))
-                sampled.offer(references[0][1][:_KEPT_CHARACTERS], pair.text[:_KEPT_CHARACTERS])
+                sampled.offer(references[0][1][: sentence.MOST_CHARACTERS], pair.text[: sentence.MOST_CHARACTERS])
         self._languages = (language_of(spoken), language_of(described))
         return sampled.pairs()
 
@@ -220,17 +237,21 @@ class DescriptionOverlap:
 
     # embeddings
 
-    def _embed(self, model: str | None, sample: list[tuple[str, str]]) -> Finding:
-        """Load the encoder where there is one; says in a set-level finding what came of it."""
+    def _embed(self, context: SetContext, sample: list[tuple[str, str]]) -> Finding:
+        """Find the model where there is one; says in a set-level finding what came of it."""
         self._neighbours = None
         kind = "embedding_rank"
         try:
-            encoder = sentence.load(model)
+            model = sentence.find_model(context.options.get(EMBEDDING_MODEL))
+            cache = context.options.get(CACHE)
+            self._kept = EmbeddingStore(Path(cache) / FOLDER if cache else None)
+            encode = KeptTexts(self._kept.space(model.space), sentence.SentenceEncoder(model))
+            neighbours = Neighbours(encode, [text for text, _ in sample], _LEAST_SHUFFLED)
+            close = neighbours.closeness([query for _, query in sample], [text for text, _ in sample])
         except VsilAuditError as error:
             return Finding(self.spec.name, None, Abstained(f"{error.message} ({error.remedy})"), kind=kind)
-        self._neighbours = Neighbours(encoder, [text for text, _ in sample], _LEAST_SHUFFLED)
-        close = self._neighbours.closeness([query for _, query in sample], [text for text, _ in sample])
-        ranks = [c.rank for c in close if c.rank is not None]
+        self._neighbours = neighbours
+        ranks = [c.rank for c in close if c is not None and c.rank is not None]
         if not ranks:
             return Finding(self.spec.name, None, Abstained("fewer than five other descriptions"), kind=kind)
         tells = "rank of the own description among others by embedding similarity"
@@ -241,16 +262,24 @@ class DescriptionOverlap:
         """The findings with embedding similarity in their details, where there is an encoder."""
         if self._neighbours is None:
             return findings
-        texts = [next((text for _, text in _references(pair)), None) for pair in pairs]
+        texts = [next((text[: sentence.MOST_CHARACTERS] for _, text in _references(pair)), None) for pair in pairs]
         asked = [i for i, text in enumerate(texts) if text is not None and pairs[i].text.strip()]
-        close = self._neighbours.closeness([pairs[i].text for i in asked], [texts[i] or "" for i in asked])
-        for i, c in zip(asked, close, strict=True):
-            told: dict[str, Json] = {
-                "embedding_similarity": round(c.similarity, 4),
-                "embedding_rank": None if c.rank is None else round(c.rank, 4),
-            }
-            findings[i] = replace(findings[i], details=MappingProxyType({**findings[i].details, **told}))
+        try:
+            close = self._neighbours.closeness([pairs[i].text for i in asked], [texts[i] or "" for i in asked])
+        except VsilAuditError as error:  # what the set needed was kept, and the model cannot be loaded for the rest
+            told: list[dict[str, Json]] = [{"embedding_missing": error.message}] * len(asked)
+        else:
+            told = [_told(c) for c in close]
+        for i, shown in zip(asked, told, strict=True):
+            findings[i] = replace(findings[i], details=MappingProxyType({**findings[i].details, **shown}))
         return findings
+
+
+def _told(close: Closeness | None) -> dict[str, Json]:
+    if close is None:
+        return {}
+    ranked = None if close.rank is None else round(close.rank, 4)
+    return {"embedding_similarity": round(close.similarity, 4), "embedding_rank": ranked}
 
 
 def _references(pair: Pair) -> Iterator[tuple[str, str]]:

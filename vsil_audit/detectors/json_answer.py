@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_STRING_OR_BRACE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 _QUOTE = re.compile(r"\\(.)|\"", re.DOTALL)
 _CONSTANTS = MappingProxyType({"True": "true", "False": "false", "None": "null"})
 
@@ -46,12 +47,14 @@ def last_object(text: str) -> Mapping[str, Any] | None:
     """
     text = text[-MOST_CHARACTERS:]
     last: _Object | None = None
-    depth = end = 0
+    depth = outside_strings = end = 0
     for found in _objects(text):
         between = text[end : found.start]
         depth += between.count("{") - between.count("}")
+        braces = _STRING_OR_BRACE.findall(between)
+        outside_strings += braces.count("{") - braces.count("}")
         last, end = found, found.end
-    if last is None or depth != 0 or "{" in text[end:] or "}" in text[end:]:
+    if last is None or depth != 0 or outside_strings != 0 or "{" in text[end:] or "}" in text[end:]:
         return None
     return last.value
 

@@ -12,6 +12,7 @@ from vsil_audit.detectors.drawn_text import TextOverlap, overlap
 from vsil_audit.detectors.evidence import passages
 from vsil_audit.detectors.matching import Query, match
 from vsil_audit.detectors.rarity import Rarity
+from vsil_audit.detectors.unopened import ABSENT, failure
 from vsil_audit.features.facts import ImageFacts, OcrLine
 from vsil_audit.features.words import DEFAULT_LANGUAGE, Word, language_of, votes, without_list_numbers, words
 from vsil_audit.pair import Abstained, Failed, Finding, Pair, Scored, Verdict
@@ -22,10 +23,6 @@ MOST_QUERY_WORDS = 20_000
 MOST_DRAWN_WORDS = 2_000
 MOST_LINES = 400
 _SHOWN_LINES, _SHOWN_CHARACTERS = 8, 200
-# An image error says what is wrong with the image; as the reason of a failed finding it must say that it is the image.
-_FAILURE_KINDS = {kind: f"{kind}_image" for kind in ("missing", "truncated", "corrupt", "unreadable", "too_large")}
-# An image that nobody has put here is no failed look: the pair stands as one without image.
-_ABSENT = {"missing": "the image is not here", "remote_not_fetched": "the image was not fetched"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +96,16 @@ class OcrOverlap:
             return Finding(name, pair.id, Abstained("empty query"))
         if not images:
             return Finding(name, pair.id, Abstained("no image"))
-        absent = [_ABSENT.get(facts.error.kind) if facts.error is not None else None for facts in images]
+        absent = [ABSENT.get(facts.error.kind) if facts.error is not None else None for facts in images]
         if absent[0] is not None and None not in absent:
             return Finding(name, pair.id, Abstained(absent[0]))
-        failure = _failure(images)
-        if failure is not None and all(facts.ocr is None for facts in images):
-            return Finding(name, pair.id, failure)
+        failed = _failure(images)
+        if failed is not None and all(facts.ocr is None for facts in images):
+            return Finding(name, pair.id, failed)
         scored = self._scored(pair, images)
         # What another image shows does not clear a pair whose one image could not be read; what it gives away stands.
-        if failure is not None and not scored.verdict.flags:
-            return Finding(name, pair.id, failure)
+        if failed is not None and not scored.verdict.flags:
+            return Finding(name, pair.id, failed)
         return scored
 
     def _scored(self, pair: Pair, images: tuple[ImageFacts, ...]) -> Finding:
@@ -147,7 +144,7 @@ def _failure(images: Sequence[ImageFacts]) -> Failed | None:
     """The first thing that kept an image's text from being read."""
     for facts in images:
         if facts.error is not None:
-            return Failed(_FAILURE_KINDS.get(facts.error.kind, facts.error.kind), f"{facts.name}: {facts.error.detail}")
+            return failure(facts.name, facts.error)
         if facts.ocr is None:
             return Failed("ocr_error", f"{facts.name}: {facts.ocr_error or 'the image was not read'}")
     return None

@@ -24,6 +24,7 @@ BUILT_IN = MappingProxyType(
     {
         "hygiene": "vsil_audit.detectors.hygiene:Hygiene",
         "ocr_overlap": "vsil_audit.detectors.ocr_overlap:OcrOverlap",
+        "clip_overlap": "vsil_audit.detectors.clip_overlap:ClipOverlap",
         "description_overlap": "vsil_audit.detectors.description_overlap:DescriptionOverlap",
         "topic_probe": "vsil_audit.detectors.topic_probe:TopicProbe",
         "harm_prior": "vsil_audit.detectors.harm_prior:HarmPrior",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.facts import ImageError, ImageFacts, OcrLine
 from vsil_audit.features.ocr import MAX_SIDE, OcrReader, OcrUnavailableError
 from vsil_audit.features.phash import PHASH_VERSION, phash
-from vsil_audit.images import ImageHeader, ImageLimits, decode, inspect
+from vsil_audit.images import DecodedImage, ImageHeader, ImageLimits, decode, inspect
 
 THUMBNAIL_SIDE = 160
 PIXELS_VERSION = f"1; phash {PHASH_VERSION}"
@@ -27,18 +29,64 @@ class Work(str, Enum):
     TEXT = "text"
 
 
-def examine(data: bytes, limits: ImageLimits, work: Work, reader: OcrReader) -> ImageFacts:
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What came of one image. `clip`: what a CLIP model sees of it, shape (height, width, 3); None where that was not
+    asked for, or cannot be made (`facts.clip_error` says why, unless the image cannot be opened at all)."""
+
+    facts: ImageFacts
+    clip: npt.NDArray[np.uint8] | None = None
+
+
+def examine(
+    data: bytes, limits: ImageLimits, work: Work, reader: OcrReader, preprocessing: Preprocessing | None = None
+) -> Examined:
     """Facts of the image in `data`, with neither name nor digest, nor the note on a wrong extension: those are the
-    reference's, not the bytes'."""
+    reference's, not the bytes'. With `preprocessing` also the pixels for CLIP, from the same decode; but for a JPEG
+    that is decoded smaller for the one and not, or otherwise, for the other: then it is decoded twice, so that neither
+    depends on whether the other was asked for."""
     if work is Work.HEADER:
-        only = inspect(data, "", limits)
-        return ImageFacts("", error=only) if isinstance(only, ImageError) else _of_header(only)
+        return _header_only(data, limits, preprocessing)
     decoded = decode(data, "", limits, reduce_to=MAX_SIDE)
     if isinstance(decoded, ImageError):
-        return ImageFacts("", error=decoded)
+        return Examined(ImageFacts("", error=decoded))
     pixels = decoded.pixels
     facts = replace(_of_header(decoded.header), phash=phash(pixels), thumbnail=_thumbnail(pixels))
-    return _with_text(facts, pixels, reader) if work is Work.TEXT else facts
+    clip = None
+    if preprocessing is not None:
+        whole = pixels.size == (decoded.header.width, decoded.header.height) and not preprocessing.draft
+        found = _clip_pixels(decoded, preprocessing, limits) if whole else _clip_pixels_of(data, preprocessing, limits)
+        clip, facts = (None, replace(facts, clip_error=found)) if isinstance(found, str) else (found, facts)
+    return Examined(_with_text(facts, pixels, reader) if work is Work.TEXT else facts, clip)
+
+
+def _header_only(data: bytes, limits: ImageLimits, preprocessing: Preprocessing | None) -> Examined:
+    """What its header says; where CLIP's pixels are wanted too, an image that cannot be decoded is none."""
+    if preprocessing is None:
+        header = inspect(data, "", limits)
+        return Examined(ImageFacts("", error=header) if isinstance(header, ImageError) else _of_header(header))
+    decoded = decode(data, "", limits, draft=preprocessing.draft_size)
+    if isinstance(decoded, ImageError):
+        return Examined(ImageFacts("", error=decoded))
+    facts, found = _of_header(decoded.header), _clip_pixels(decoded, preprocessing, limits)
+    return Examined(replace(facts, clip_error=found)) if isinstance(found, str) else Examined(facts, found)
+
+
+def _clip_pixels_of(data: bytes, preprocessing: Preprocessing, limits: ImageLimits) -> npt.NDArray[np.uint8] | str:
+    decoded = decode(data, "", limits, draft=preprocessing.draft_size)
+    if isinstance(decoded, ImageError):
+        return f"it cannot be decoded for CLIP: {decoded.detail}"
+    return _clip_pixels(decoded, preprocessing, limits)
+
+
+def _clip_pixels(
+    decoded: DecodedImage, preprocessing: Preprocessing, limits: ImageLimits
+) -> npt.NDArray[np.uint8] | str:
+    """The pixels, or why there are none."""
+    width, height = decoded.pixels.size
+    if preprocessing.width * preprocessing.height * max(width, height) / min(width, height) > limits.max_pixels:
+        return f"it is too long and narrow for CLIP: {decoded.header.width} x {decoded.header.height} pixels"
+    return preprocessing.pixels(decoded.pixels)
 
 
 def _of_header(header: ImageHeader) -> ImageFacts:

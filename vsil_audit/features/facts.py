@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,9 @@ class ImageFacts:
     of the real format. `notes`: stable words for what was tolerated (`wrong_extension`, `exif_rotated`, `cmyk`,
     `sixteen_bit`, `alpha`, `palette`, `first_frame_only` …). `phash`: 64-bit perceptual hash, None for a flat image.
     `ocr`: lines in reading order; None when OCR was not asked for, or failed (`ocr_error` says why).
-    `thumbnail`: JPEG bytes, longer side at most 160 px.
+    `thumbnail`: JPEG bytes, longer side at most 160 px. `clip`: the image's CLIP vector, shape (width,), unit length;
+    None when it was not asked for, or could not be made (`clip_error` says why). These three are not facts of a run
+    folder's images; they are kept apart.
     """
 
     name: str
@@ -47,3 +54,5 @@ class ImageFacts:
     ocr_error: str | None = None
     thumbnail: bytes | None = field(default=None, repr=False)
     error: ImageError | None = None
+    clip: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    clip_error: str | None = field(default=None, compare=False)

@@ -14,16 +14,18 @@ import threading
 import warnings
 from typing import BinaryIO
 
-from vsil_audit.features.examine import Work, examine, pack_pixels, pack_text
+from vsil_audit.features.clip.preprocessing import Preprocessing
+from vsil_audit.features.examine import Examined, Work, examine, pack_pixels, pack_text
 from vsil_audit.features.frames import read_frame, take_over_streams, write_frame
 from vsil_audit.features.ocr import OcrReader
 from vsil_audit.images import ImageLimits
 
 
 def main() -> None:
-    """Answer frames until the input ends. Head of a question: {"work": a `Work`, "limits": {…}}; body: the image's
-    bytes. Head of an answer: {"text": length of the packed text or null, "ocr_error": …}; body: packed text, packed
-    pixels."""
+    """Answer frames until the input ends. Head of a question: {"work": a `Work`, "limits": {…}, "clip": how pixels for
+    CLIP are prepared, or null}; body: the image's bytes. Head of an answer: {"text": length of the packed text or null,
+    "clip": [height, width] of CLIP's pixels or null, "ocr_error": …, "clip_error": …}; body: packed text, CLIP's
+    pixels (RGB, a byte each), packed pixels."""
     warnings.simplefilter("ignore")  # this process is ours
     source, target = take_over_streams()
     write_frame(target, b"ready", b"")
@@ -33,11 +35,22 @@ def main() -> None:
     while True:
         head, data = questions.get()
         question = json.loads(head)
-        facts = examine(data, ImageLimits(**question["limits"]), Work(question["work"]), reader)
+        preprocessing = None if question["clip"] is None else Preprocessing.of_json(question["clip"])
+        found = examine(data, ImageLimits(**question["limits"]), Work(question["work"]), reader, preprocessing)
         del data
-        text = None if facts.ocr is None else pack_text(facts.ocr)
-        answer = {"text": None if text is None else len(text), "ocr_error": facts.ocr_error}
-        write_frame(target, json.dumps(answer).encode(), (text or b"") + pack_pixels(facts))
+        write_frame(target, *_packed(found))
+
+
+def _packed(found: Examined) -> tuple[bytes, bytes]:
+    facts, clip = found.facts, found.clip
+    text = None if facts.ocr is None else pack_text(facts.ocr)
+    head = {
+        "text": None if text is None else len(text),
+        "clip": None if clip is None else clip.shape[:2],
+        "ocr_error": facts.ocr_error,
+        "clip_error": facts.clip_error,
+    }
+    return json.dumps(head).encode(), (text or b"") + (b"" if clip is None else clip.tobytes()) + pack_pixels(facts)
 
 
 def _listen(source: BinaryIO, questions: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:

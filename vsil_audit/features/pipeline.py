@@ -8,14 +8,20 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import PIL
 
 from vsil_audit.detectors.base import Need
+from vsil_audit.features.clip.images import ClipImages, NoVectorError
+from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.examine import PIXELS_VERSION, Work, pack_pixels, pack_text, unpack_pixels, unpack_text
 from vsil_audit.features.facts import ImageError, ImageFacts
 from vsil_audit.features.ocr import ocr_version
@@ -29,6 +35,9 @@ from vsil_audit.features.worker_pool import (
 )
 from vsil_audit.images import ImageLimits, read_bytes, wrong_extension
 from vsil_audit.pair import ImageRef
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.mirror import image_root
+from vsil_audit.places.remote_path import RemotePath
 
 _REMEMBERED = 2048
 _READ_AHEAD = 2
@@ -36,6 +45,13 @@ _FETCH_AHEAD = 16
 _SECONDS_AN_IMAGE = 300.0
 _SECONDS_TO_CLOSE = 5.0
 _Key = tuple[str, str]
+
+
+class ImageVectors(Protocol):
+    """What makes CLIP vectors of images (`features.clip.in_use.ClipInUse`)."""
+
+    images: ClipImages
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +71,29 @@ class ImagePipeline:
 
     An image is opened once for all references with equal path, URL or bytes, in flight too. Memory holds the images
     in work and the facts of the last few thousand; older ones come back from the store.
+
+    With `clip` every image that can be opened gets its CLIP vector too; an encoder that breaks is the future's
+    exception. `clip` is closed with the pipeline.
     """
 
     def __init__(
         self,
-        root: Path,
+        root: Place,
         needs: frozenset[Need],
         store: FeatureStore | None = None,
         limits: ImageLimits | None = None,
         workers: int | None = None,
         worker_module: str = WORKER_MODULE,
+        clip: ImageVectors | None = None,
     ) -> None:
-        self.root = root
+        self.root = image_root(root) if isinstance(root, Path) else root
         self.needs = needs
         self.limits = limits or ImageLimits()
         self.workers = max(1, workers or available_cpus())
         self._work_wanted = Work.TEXT if Need.OCR in needs else Work.PIXELS if Need.PIXELS in needs else Work.HEADER
-        self._kept = None if store is None else _KeptFacts(store, self.limits, self._work_wanted)
+        self._clip = clip
+        to_keep = clip is not None or self._work_wanted is not Work.HEADER  # a header alone is as soon read again
+        self._kept = _KeptFacts(store, self.limits, self._work_wanted) if store is not None and to_keep else None
         self._pool = WorkerPool(self.workers, worker_module)
         self._lock = threading.Lock()
         self._recent: OrderedDict[_Key, ImageFacts] = OrderedDict()
@@ -100,6 +122,8 @@ class ImagePipeline:
                 self._in_flight[key] = []
             if known is None and not joined:
                 self._start_threads()
+                if self._clip:
+                    self._clip.images.expect()
                 self._tasks.put((ref, waiting))
         if known is not None:
             _resolve([waiting], known)
@@ -122,6 +146,8 @@ class ImagePipeline:
                 task[1].future.cancel()
         for _ in self._threads:
             self._tasks.put(None)
+        if self._clip:
+            self._clip.images.close()  # a thread may wait for room in its queue
         self._pool.close()
         patience = time.monotonic() + _SECONDS_TO_CLOSE  # a thread may be reading from a slow disk or network
         for thread in self._threads:
@@ -145,7 +171,8 @@ class ImagePipeline:
         """A thread for each worker, which waits for it, and a few that read, hash or fetch meanwhile."""
         if self._threads:
             return
-        ahead = _FETCH_AHEAD if self.limits.allow_remote else _READ_AHEAD
+        waits = self.limits.allow_remote or isinstance(self.root, RemotePath)
+        ahead = _FETCH_AHEAD if waits else _READ_AHEAD
         for _ in range(self.workers + ahead):
             thread = threading.Thread(target=self._work, daemon=True, name="images")
             self._threads.append(thread)
@@ -159,6 +186,9 @@ class ImagePipeline:
                 self._answer(ref, waiting)
             except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller, not end the thread
                 self._fail(_reference_key(ref), waiting, error)
+            finally:
+                if self._clip:
+                    self._clip.images.arrived()
             del ref, waiting
 
     def _answer(self, ref: ImageRef, waiting: _Waiting) -> None:
@@ -178,14 +208,38 @@ class ImagePipeline:
                 return
             if facts is None:
                 self._in_flight[by_digest] = []
-        if facts is None:
-            try:
-                facts = self._facts(digest, data)
-            except Exception as error:
-                self._fail(by_digest, waiting, error)
-                raise
+        if facts is not None:
+            self._finish(key, waiting, facts)
+            return
+        try:
+            facts, vector = self._facts(digest, data)
+        except Exception as error:
+            self._fail(by_digest, waiting, error)
+            raise
+        if vector is None:
             self._finish(by_digest, waiting, facts)
-        self._finish(key, waiting, facts)
+            self._finish(key, waiting, facts)
+        else:
+            vector.add_done_callback(partial(self._encoded, (by_digest, key), waiting, facts))
+
+    def _encoded(
+        self,
+        keys: tuple[_Key, _Key | None],
+        waiting: _Waiting,
+        facts: ImageFacts,
+        vector: Future[npt.NDArray[np.float32]],
+    ) -> None:
+        """The encoder has done with an image; the facts are complete."""
+        error = CancelledError() if vector.cancelled() else vector.exception()
+        if isinstance(error, NoVectorError):
+            facts = replace(facts, clip_error=str(error))
+        elif error is None:
+            facts = replace(facts, clip=vector.result())
+        for key in keys:
+            if error is None or isinstance(error, NoVectorError):
+                self._finish(key, waiting, facts)
+            else:
+                self._fail(key, waiting, error)
 
     def _finish(self, key: _Key | None, waiting: _Waiting, facts: ImageFacts) -> None:
         """Remember the facts and give them to all who wait for that key."""
@@ -201,52 +255,70 @@ class ImagePipeline:
                 one.future.cancel()
         _resolve([waiting, *others], facts)
 
-    def _fail(self, key: _Key | None, waiting: _Waiting, error: Exception) -> None:
+    def _fail(self, key: _Key | None, waiting: _Waiting, error: BaseException) -> None:
         with self._lock:
             others = self._in_flight.pop(key, []) if key else []
         for one in (waiting, *others):
             if not one.future.done() and one.future.set_running_or_notify_cancel():
                 one.future.set_exception(error)
 
-    def _facts(self, digest: str, data: bytes) -> ImageFacts:
-        """Facts of some bytes, without a name, from the store or by work."""
+    def _facts(self, digest: str, data: bytes) -> tuple[ImageFacts, Future[npt.NDArray[np.float32]] | None]:
+        """Facts of some bytes, without a name, from the store or by work; and what is to become the CLIP vector, where
+        it is still to be made."""
         kept = self._kept.get(digest) if self._kept else None
-        if kept is not None:
-            return replace(kept, digest=digest)
-        facts = replace(self._ask(data), digest=digest)
-        if self._kept and facts.error is None:
+        vector = self._clip.images.kept(digest) if self._clip else None
+        if kept is not None and (vector is not None or not self._clip):
+            return replace(kept, digest=digest, clip=vector), None
+        work = Work.HEADER if kept is not None else self._work_wanted
+        preprocessing = self._clip.preprocessing if self._clip and vector is None else None
+        found, pixels = self._ask(data, work, preprocessing)
+        if kept is not None and found.error is None:
+            found = replace(kept, clip_error=found.clip_error)
+        facts = replace(found, digest=digest, clip=None if found.error else vector)
+        if self._kept and kept is None and facts.error is None:
             self._kept.put(facts)
-        return facts
+        if self._clip is None or pixels is None:
+            return facts, None
+        return facts, self._clip.images.submit(digest, pixels)
 
-    def _ask(self, data: bytes) -> ImageFacts:
+    def _ask(
+        self, data: bytes, wanted: Work, preprocessing: Preprocessing | None
+    ) -> tuple[ImageFacts, npt.NDArray[np.uint8] | None]:
         """Have a worker open it. One death may be chance (memory was short), so it is tried again; if reading text was
         what killed it, the picture may still be opened without."""
-        wanted = self._work_wanted
+        clip = None if preprocessing is None else preprocessing.to_json()
         attempts = [wanted, wanted, Work.PIXELS] if wanted is Work.TEXT else [wanted, wanted]
         why = ""
         while attempts and not self._closed:
             work = attempts.pop(0)
-            head = json.dumps({"work": work.value, "limits": asdict(self.limits)}).encode()
+            head = json.dumps({"work": work.value, "limits": asdict(self.limits), "clip": clip}).encode()
             try:
                 answer, body = self._pool.ask(head, data, _SECONDS_AN_IMAGE)
             except WorkerStartError as error:
-                return ImageFacts("", error=ImageError("unreadable", str(error)))
+                return ImageFacts("", error=ImageError("unreadable", str(error))), None
             except WorkerDiedError as error:
                 why = str(error)
                 if error.timed_out:  # it would take as long again
                     attempts = [other for other in attempts if other is not work]
                 continue
-            facts = _unpack_answer(answer, body)
-            return facts if work is wanted or facts.error else replace(facts, ocr_error=f"reading text failed: {why}")
-        return ImageFacts("", error=ImageError("unreadable", why))
+            facts, pixels = _unpack_answer(answer, body)
+            if work is not wanted and not facts.error:
+                facts = replace(facts, ocr_error=f"reading text failed: {why}")
+            return facts, pixels
+        return ImageFacts("", error=ImageError("unreadable", why)), None
 
 
-def _unpack_answer(head: bytes, body: bytes) -> ImageFacts:
+def _unpack_answer(head: bytes, body: bytes) -> tuple[ImageFacts, npt.NDArray[np.uint8] | None]:
     answer = json.loads(head)
-    length = answer["text"]
-    facts = unpack_pixels(body[length or 0 :])
+    length, shape = answer["text"], answer["clip"]
     text = None if length is None else unpack_text(body[:length])
-    return replace(facts, ocr=text, ocr_error=answer["ocr_error"])
+    begin, clip = length or 0, None
+    if shape is not None:
+        height, width = shape
+        clip = np.frombuffer(body, np.uint8, height * width * 3, begin).reshape(height, width, 3)
+        begin += clip.size
+    facts = unpack_pixels(body[begin:])
+    return replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"]), clip
 
 
 def _reference_key(ref: ImageRef) -> _Key | None:
@@ -272,20 +344,20 @@ def _named(facts: ImageFacts, name: str) -> ImageFacts:
 
 
 class _KeptFacts:
-    """Facts in the store: pixels and text apart, each under the version of what made it. Headers are not kept."""
+    """Facts in the store: pixels and text apart, each under the version of what made it. What a header says is kept
+    where no more is wanted of an image than that and its CLIP vector: with both kept it is not opened again."""
 
     def __init__(self, store: FeatureStore, limits: ImageLimits, work: Work) -> None:
         self._store = store
         self._work = work
+        self._feature = "header" if work is Work.HEADER else "pixels"
         decoding = f"{PIXELS_VERSION}; pillow {PIL.__version__}"
         bounds = f"at most {limits.max_pixels} pixels, {limits.max_frames} frames, {limits.max_file_bytes} bytes"
         self._pixels_version = f"{decoding}; {bounds}"
         self._text_version = f"{ocr_version()}; {decoding}" if work is Work.TEXT else ""
 
     def get(self, digest: str) -> ImageFacts | None:
-        if self._work is Work.HEADER:
-            return None
-        packed = self._store.get(digest, "pixels", self._pixels_version)
+        packed = self._store.get(digest, self._feature, self._pixels_version)
         text = self._store.get(digest, "text", self._text_version) if packed and self._work is Work.TEXT else None
         if packed is None or (text is None and self._work is Work.TEXT):
             return None
@@ -296,8 +368,6 @@ class _KeptFacts:
             return None
 
     def put(self, facts: ImageFacts) -> None:
-        if self._work is Work.HEADER:
-            return
-        self._store.put(facts.digest, "pixels", self._pixels_version, pack_pixels(facts))
+        self._store.put(facts.digest, self._feature, self._pixels_version, pack_pixels(facts))
         if facts.ocr is not None:
             self._store.put(facts.digest, "text", self._text_version, pack_text(facts.ocr))

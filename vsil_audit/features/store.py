@@ -6,16 +6,16 @@ The store is a convenience: nothing that goes wrong with it may stop or change a
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 import threading
 import time
 import zlib
-from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
+
+from vsil_audit.features.bounded_memory import BoundedMemory
+from vsil_audit.places.cache import cache_folder
 
 _Key: TypeAlias = tuple[str, str, str]
 _SCHEMA_VERSION = 1
@@ -32,19 +32,8 @@ _BUSY_SECONDS = 30.0
 
 
 def default_store_path() -> Path:
-    """`$VSIL_AUDIT_CACHE/features.sqlite`, or in the platform's cache directory for vsil-audit."""
-    chosen = os.environ.get("VSIL_AUDIT_CACHE")
-    return (Path(chosen).expanduser() if chosen else _cache_directory() / "vsil-audit") / "features.sqlite"
-
-
-def _cache_directory() -> Path:
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache"
+    """`features.sqlite` in `cache_folder()`."""
+    return cache_folder() / "features.sqlite"
 
 
 class FeatureStore:
@@ -61,7 +50,7 @@ class FeatureStore:
         self._warnings: list[str] = []
         self._waiting: dict[_Key, bytes] = {}
         self._waiting_since = 0.0
-        self._memory = _BoundedMemory(_MEMORY_BYTES)
+        self._memory = BoundedMemory[_Key](_MEMORY_BYTES)
         self._connection: sqlite3.Connection | None = None
         try:
             self.path: Path | None = path or default_store_path()
@@ -234,26 +223,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-class _BoundedMemory:
-    """The most recently used values, at most `limit` bytes of them."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._bytes = 0
-        self._values: OrderedDict[_Key, bytes] = OrderedDict()
-
-    def get(self, key: _Key) -> bytes | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: _Key, value: bytes) -> None:
-        old = self._values.pop(key, None)
-        self._bytes += len(value) - (0 if old is None else len(old))
-        self._values[key] = value
-        while self._bytes > self._limit:
-            _, dropped = self._values.popitem(last=False)
-            self._bytes -= len(dropped)

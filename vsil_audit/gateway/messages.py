@@ -6,12 +6,12 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 from vsil_audit.features.facts import ImageError
 from vsil_audit.images import ImageLimits, read_bytes
 from vsil_audit.pair import ImageRef, Json
+from vsil_audit.places.addresses import Place
 
 MAX_SIDE = 1024
 """Longer side, in pixels, that an image is downscaled to before it is sent, unless the part says otherwise."""
@@ -45,7 +45,7 @@ class ImagePart:
 
     @classmethod
     def of_reference(
-        cls, ref: ImageRef, root: Path, digest: str, limits: ImageLimits | None = None, max_side: int = MAX_SIDE
+        cls, ref: ImageRef, root: Place, digest: str, limits: ImageLimits | None = None, max_side: int = MAX_SIDE
     ) -> ImagePart:
         """A dataset's image, by reference; `digest` is `ImageFacts.digest`. It is read from inside `root` only."""
         bounds = limits or ImageLimits()

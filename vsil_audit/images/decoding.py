@@ -11,7 +11,8 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -31,6 +32,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _Result = TypeVar("_Result")
+DraftSize: TypeAlias = Callable[[int, int], tuple[int, int] | None]
+"""Width and height of an upright image to the least size at which it may be decoded; None: at its own."""
 _ONE_FILTER_AT_A_TIME = threading.Lock()
 _TRUNCATED_WORDS = ("truncated", "unexpected end", "not enough", "end of file", "premature")
 
@@ -58,13 +61,25 @@ def inspect(data: bytes, name: str, limits: ImageLimits) -> ImageHeader | ImageE
     return _whatever_is_warned_of(lambda: _inspect(data, name, limits))
 
 
-def decode(data: bytes, name: str, limits: ImageLimits, reduce_to: int | None = None) -> DecodedImage | ImageError:
+def decode(
+    data: bytes, name: str, limits: ImageLimits, reduce_to: int | None = None, draft: DraftSize | None = None
+) -> DecodedImage | ImageError:
     """Decode the first frame to upright RGB; transparency is put on white.
 
     With `reduce_to` a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as its longer side
-    stays at least `reduce_to` pixels: the entropy-coded data are still read whole, so damage is still found.
+    stays at least `reduce_to` pixels: the entropy-coded data are still read whole, so damage is still found. `draft`
+    does the same by a rule of its own, from the upright size to the least one that will do.
     """
-    return _whatever_is_warned_of(lambda: _decode(data, name, limits, reduce_to))
+    if reduce_to is not None:
+        draft = partial(_longer_side, reduce_to)
+    return _whatever_is_warned_of(lambda: _decode(data, name, limits, draft))
+
+
+def _longer_side(reduce_to: int, width: int, height: int) -> tuple[int, int] | None:
+    if max(width, height) <= reduce_to:
+        return None
+    share = reduce_to / max(width, height)
+    return max(1, round(width * share)), max(1, round(height * share))
 
 
 def _whatever_is_warned_of(work: Callable[[], _Result]) -> _Result:
@@ -87,7 +102,7 @@ def _inspect(data: bytes, name: str, limits: ImageLimits) -> ImageHeader | Image
         return _header(image, name, notes)
 
 
-def _decode(data: bytes, name: str, limits: ImageLimits, reduce_to: int | None) -> DecodedImage | ImageError:
+def _decode(data: bytes, name: str, limits: ImageLimits, draft: DraftSize | None) -> DecodedImage | ImageError:
     opened = _open(data, limits)
     if isinstance(opened, ImageError):
         return opened
@@ -95,9 +110,8 @@ def _decode(data: bytes, name: str, limits: ImageLimits, reduce_to: int | None) 
     with image:
         header = _header(image, name, notes)
         try:
-            if reduce_to is not None and max(image.size) > reduce_to:
-                share = reduce_to / max(image.size)
-                image.draft(None, (max(1, round(image.width * share)), max(1, round(image.height * share))))
+            if draft is not None and (least := draft(header.width, header.height)) is not None:
+                image.draft(None, least if image.size == (header.width, header.height) else least[::-1])
             image.load()
             rgb = _upright(_to_rgb(image), _orientation(image))
         except Warning:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from vsil_audit.features.facts import ImageError
 from vsil_audit.images.limits import ImageLimits
+from vsil_audit.images.paths import refused_path
 from vsil_audit.images.remote import Network, fetch
+from vsil_audit.images.remote_root import read_remote
 from vsil_audit.pair import ImageRef
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.mirror import image_root
+from vsil_audit.places.remote_path import RemotePath
 
 _OPEN_FLAGS = (
     os.O_RDONLY
@@ -22,29 +27,28 @@ _OPEN_FLAGS = (
 )
 
 
-def read_bytes(ref: ImageRef, root: Path, limits: ImageLimits, network: Network | None = None) -> bytes | ImageError:
+def read_bytes(ref: ImageRef, root: Place, limits: ImageLimits, network: Network | None = None) -> bytes | ImageError:
     """The bytes that `ref` stands for, or why there are none. Never raises for what a dataset may contain.
 
     A path is taken relative to `root`; `..`, absolute paths and symbolic links that lead outside are refused.
+    A root in the mirror of a remote set stands for the remote place; raises StoreError when that answers no more.
     """
     if ref.data is not None:
         return _checked(ref.data, limits)
     if ref.url is not None:
         return fetch(ref.url, limits, network or Network())
-    file = locate(ref.path or "", root)
+    place = image_root(root) if isinstance(root, Path) else root
+    if isinstance(place, RemotePath):
+        data = read_remote(ref.path or "", place, limits.max_file_bytes)
+        return data if isinstance(data, ImageError) else _checked(data, limits)
+    file = locate(ref.path or "", place)
     return file if isinstance(file, ImageError) else _read_file(file, limits)
 
 
 def locate(path: str, root: Path) -> Path | ImageError:
     """The real file that `path` names inside `root`, links resolved; whether it exists is not looked at."""
-    if "\x00" in path:
-        return ImageError("unreadable", "the file name holds a NUL character")
-    if not path:
-        return ImageError("missing", "the file name is empty")
-    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive or path.startswith("\\"):
-        return ImageError("outside_root", "an absolute path; images are read inside the dataset folder only")
-    if ".." in path.replace("\\", "/").split("/"):
-        return ImageError("outside_root", "the path climbs with `..`; images are read inside the dataset folder only")
+    if (refused := refused_path(path)) is not None:
+        return refused
     try:
         real_root = Path(os.path.realpath(root))
         real = Path(os.path.realpath(real_root / path))

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.reporting.clip_model import different_clip_models
 from vsil_audit.reporting.compare_asked import asked_warnings, is_compared
 from vsil_audit.reporting.compare_flags import Matching, RunFlags, flag_names, match, read_flags
 from vsil_audit.reporting.standing import Standing, model_of, standing
@@ -271,6 +272,7 @@ def _warnings(summaries: Sequence[Summary], manifests: Sequence[Manifest], match
             )
         if any(name not in version for version in versions):
             warnings.append(f"{name} did not run in all of them.")
+    warnings += different_clip_models([m.config for m in manifests])
     if len({m.tool_version for m in manifests}) > 1:
         warnings.append("The runs were made by different versions of vsil-audit.")
     if len({(m.config.limit, m.config.sample, m.config.seed) for m in manifests}) > 1:

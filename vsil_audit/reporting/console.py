@@ -15,6 +15,7 @@ from rich.text import Text
 from vsil_audit.pair import Finding, Scored, Verdict
 from vsil_audit.reporting.asked_console import AskedView, spend_table
 from vsil_audit.reporting.asked_page import asked_parts
+from vsil_audit.reporting.clip_model import clip_model
 from vsil_audit.reporting.console_layout import bullet, heading, indented, table
 from vsil_audit.reporting.evaluation_console import EvaluationView
 from vsil_audit.reporting.evidence import strongest_evidence
@@ -111,6 +112,8 @@ def _scanned(summary: Summary, manifest: Manifest) -> Iterator[RenderableType]:
     yield indented(Text(", ".join(_counts(summary))))
     for line in _more_about_the_set(summary):
         yield indented(Text(line, style="dim"))
+    if clip := clip_model(manifest.config):
+        yield indented(Text(f"CLIP model: {clip}", style="dim"))
 
 
 def _counts(summary: Summary) -> list[str]:

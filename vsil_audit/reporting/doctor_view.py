@@ -36,7 +36,8 @@ def doctor_view(
     """Detectors, ways to models and makers of images, those that are ready first; each of the others with why not and
     its remedy.
 
-    `torch_fault`: what torchvision says when it does not fit the installed torch, told before anything else.
+    `torch_fault`: what torchvision says when it does not fit the installed torch, told before anything else. A command
+    is one line however long, to be copied: print the view with `crop=False`.
     """
     parts: list[RenderableType] = []
     if torch_fault:
@@ -63,15 +64,19 @@ def _listed(
 
 
 def _states(states: Sequence[Item], word: str, style: str) -> RenderableType:
+    return Group(*(part for state in states for part in _state(state, word, style)))
+
+
+def _state(state: Item, word: str, style: str) -> Iterator[RenderableType]:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style=style)
     grid.add_column(overflow="fold", ratio=1)
-    for state in states:
-        said = Text(one_line(state.name), style="bold")
-        said.append(f"  {one_line(state.asks)}", style="not bold dim")
-        if state.reason:
-            said.append(f"\n{one_line(state.reason)}", style="not bold")
-        if state.remedy:
-            said.append(f"\n{one_line(state.remedy)}", style="not bold cyan")
-        grid.add_row(word, said)
-    return Padding(grid, (0, 0, 0, 2))
+    said = Text(one_line(state.name), style="bold")
+    said.append(f"  {one_line(state.asks)}", style="not bold dim")
+    if state.reason:
+        said.append(f"\n{one_line(state.reason)}", style="not bold")
+    grid.add_row(word, said)
+    yield Padding(grid, (0, 0, 0, 2))
+    if state.remedy:
+        indent = " " * (2 + len(word) + 2)
+        yield Text(f"{indent}{one_line(state.remedy)}", style="cyan", no_wrap=True, overflow="ignore")

@@ -11,8 +11,11 @@ WHERE = {
     "ocr": "drawn in the image",
     "description": "in the description",
     "key_phrase": "the key phrase",
+    "image": "brings it near its image",
     "text": "in the text itself",
 }
+MEASURED = "image"
+"""Where what was matched is no passage but what was measured of it, which is not quoted."""
 
 
 def strongest_evidence(text: str, finding: Finding, limit: int = 48) -> str:
@@ -27,6 +30,8 @@ def strongest_evidence(text: str, finding: Finding, limit: int = 48) -> str:
         return f"{place}: “{matched}”" if matched else ""
     if not matched or matched.casefold() == said.casefold():
         return f"“{said}” {place}"
+    if best.where == MEASURED:
+        return f"“{said}” {place}: {matched}"
     return f"“{said}” {place}: “{matched}”"
 
 

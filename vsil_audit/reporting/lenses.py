@@ -29,6 +29,14 @@ LENS_HEADINGS = {
 """What the headline rate of each lens counts: only judges and target models show leakage."""
 
 
+OF_THE_SET = {
+    "content": (
+        "clip_overlap.least_share",
+        *(f"clip_overlap.{name}{within}" for name in ("matched_share", "bits") for within in ("", "_within_category")),
+    )
+}
+"""What stands under a lens beside its rates: numbers about the whole set that no single pair shows."""
+
 _HEADLINE = {"judged": "leak_rate", "behavioural": "text_only_refusal_rate"}
 _NO_MODELS = Standing()
 
@@ -47,13 +55,15 @@ def headline(summary: Summary, lens: LensSummary, who: Standing = _NO_MODELS) ->
 
 def lens_metrics(summary: Summary, lens: LensSummary, who: Standing = _NO_MODELS) -> list[Metric]:
     """The lens's headline metrics, then the rates of its detectors, where there are several: one is the headline. Of a
-    lens that asked models, always: what they ask differs. Those of single models stand elsewhere."""
+    lens that asked models, always: what they ask differs. Those of single models stand elsewhere. Last, what was
+    measured of the whole set only."""
     headline = [m for name in lens.metrics if (m := summary.metric(name)) is not None and not model_of(m)]
     named = {m.name for m in headline}
     rates = [m for m in summary.metrics if m.lens == lens.lens and m.detector and m.name == f"{m.detector}.rate"]
     others = [m for m in rates if m.name not in named]
     several = len(rates) > 1 or not headline or lens.lens in who.detectors
-    return [who.believed(m) for m in headline + (others if several else [])]
+    of_the_set = [m for name in OF_THE_SET.get(lens.lens, ()) if (m := summary.metric(name)) and m.value is not None]
+    return [who.believed(m) for m in headline + (others if several else []) + of_the_set]
 
 
 def metrics_beside_lenses(summary: Summary) -> list[Metric]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsil_audit.reporting import charts, numbers
+from vsil_audit.reporting.clip_model import clip_model
 from vsil_audit.reporting.untrusted import cut, fold, visible
 from vsil_audit.wording import plural
 
@@ -65,6 +66,7 @@ def _environment() -> Environment:
         p_value=numbers.p_value,
         signed_share=numbers.signed_share,
         caveat=_no_caveat,
+        clip_model=clip_model,
     )
     environment.filters.update(
         fold=fold, cut=cut, share=numbers.share, words=words, dollars=numbers.dollars, count=lambda n: f"{n:,}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
-from vsil_audit.detectors.base import Batch, Detector, SetContext, Unit
+from vsil_audit.detectors.base import CACHE, Batch, Detector, SetContext, Unit
 from vsil_audit.errors import DetectorError
+from vsil_audit.features.clip.in_use import ClipTexts
 from vsil_audit.features.worker_pool import available_cpus
 from vsil_audit.pair import ABSENT_IMAGE
 from vsil_audit.runs.detector_processes import detect_in_processes
@@ -31,19 +33,36 @@ def detect(plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress) 
     todo = [d for d in plan.detectors if not is_done(d.spec.name, folder)]
     if not todo:
         return
-    context = SetContext(
+    with ExitStack() as opened:
+        clip_texts = opened.enter_context(ClipTexts(plan.clip, plan.options.cache)) if plan.clip else None
+        context = set_context(plan, folder, n_pairs, clip_texts)
+        _detect(todo, plan, folder, context, progress)
+
+
+def set_context(plan: ScanPlan, folder: RunFolder, n_pairs: int, clip_texts: ClipTexts | None) -> SetContext:
+    """What the plan's detectors may know of the set in that folder."""
+    cache = {CACHE: str(plan.options.cache.resolve())} if plan.options.cache else {}
+    return SetContext(
         read=folder.batches,
         n_pairs=n_pairs,
         groups=clusters(folder, n_pairs).connected,
         seed=plan.options.seed,
-        options=plan.config.detector_options,
+        options=plan.config.detector_options | cache,
+        clip_texts=clip_texts,
     )
+
+
+def _detect(
+    todo: list[type[Detector]], plan: ScanPlan, folder: RunFolder, context: SetContext, progress: Progress
+) -> None:
+    n_pairs = context.n_pairs
     processes = min(len(todo), plan.options.workers or available_cpus())
     if processes > 1 and n_pairs >= _PAIRS_FOR_PROCESSES:
         # those about the set first: their work does not shrink with the number of pairs, and cannot be shared out
         names = [d.spec.name for d in sorted(todo, key=lambda d: d.spec.unit is not Unit.SET)]
         progress.stage(f"Detectors {', '.join(names)}", n_pairs * len(names), "looks at a pair")
-        unknown = detect_in_processes(names, folder, context, processes, progress.advance)
+        texts = ClipTexts(plan.clip, plan.options.cache) if plan.clip else None
+        unknown = detect_in_processes(names, folder, context, processes, progress.advance, texts)
         todo = [d for d in todo if d.spec.name in unknown]
     _detect_here(todo, folder, context, progress)
 

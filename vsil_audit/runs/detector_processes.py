@@ -24,6 +24,7 @@ import vsil_audit
 from vsil_audit import errors
 from vsil_audit.detectors.base import SetContext
 from vsil_audit.errors import DetectorError, VsilAuditError
+from vsil_audit.features.clip.in_use import ClipTexts
 from vsil_audit.features.frames import read_frame, write_frame
 from vsil_audit.runs.folder import RunFolder
 
@@ -40,7 +41,7 @@ _Answers: TypeAlias = "queue.SimpleQueue[tuple[_Process, dict[str, Any] | None]]
 class _Process:
     """One child, which runs the detectors that it is given. `answers` gets what it says, and None when it ends."""
 
-    def __init__(self, folder: RunFolder, context: SetContext, answers: _Answers) -> None:
+    def __init__(self, folder: RunFolder, context: SetContext, clip_texts: ClipTexts | None, answers: _Answers) -> None:
         package = str(Path(vsil_audit.__file__).resolve().parent.parent)
         search = json.dumps([package, *(entry for entry in sys.path if entry)])
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -57,10 +58,11 @@ class _Process:
         self._from = cast("BinaryIO", self._process.stdout)
         threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
         head = {
-            "folder": str(folder.path.resolve()),
+            "folder": str(folder.path.resolve() if isinstance(folder.path, Path) else folder.path),
             "n_pairs": context.n_pairs,
             "seed": context.seed,
             "options": dict(context.options),
+            "clip": None if clip_texts is None else clip_texts.to_json(),
         }
         self._say(head, np.asarray(context.groups, dtype=np.int64).tobytes())
 
@@ -91,9 +93,15 @@ class _Process:
 
 
 def detect_in_processes(
-    names: Sequence[str], folder: RunFolder, context: SetContext, processes: int, looked_at: Callable[[int], None]
+    names: Sequence[str],
+    folder: RunFolder,
+    context: SetContext,
+    processes: int,
+    looked_at: Callable[[int], None],
+    clip_texts: ClipTexts | None = None,
 ) -> list[str]:
     """Run the detectors called `names`, at most `processes` at once. `looked_at` is told of pairs as they are done.
+    `clip_texts`: what encodes texts; each process makes one like it.
 
     Returns those that a new process cannot load (they are known to this one only). When one breaks the others are
     finished before its error is raised. A detector whose process dies is tried once more: perhaps memory was short.
@@ -105,7 +113,7 @@ def detect_in_processes(
     try:
         while work.waiting or running:
             while work.waiting and len(running) < processes:
-                process = idle.pop() if idle else _Process(folder, context, answers)
+                process = idle.pop() if idle else _Process(folder, context, clip_texts, answers)
                 running[process] = work.waiting.popleft()
                 process.give(running[process])
             process, message = answers.get()

@@ -1,6 +1,6 @@
 """The process in which detectors run, one after the other. It reads and writes the run folder itself.
 
-First frame in: {"folder", "n_pairs", "seed", "options"} and the pairs' group numbers (int64). Then a frame per
+First frame in: {"folder", "n_pairs", "seed", "options", "clip"} and the pairs' group numbers (int64). Then a frame per
 detector, {"detector": name}. Frames out: {"done": pairs so far}, and at the end {"finished": true}, {"unknown": why} or
 {"error": [type, message, remedy]}. It ends when its input does, at once: when the parent is killed nothing stays
 behind.
@@ -13,7 +13,6 @@ import os
 import queue
 import threading
 import warnings
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -21,7 +20,9 @@ import numpy as np
 from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import SetContext
 from vsil_audit.errors import ConfigurationError, DetectorError, VsilAuditError
+from vsil_audit.features.clip.in_use import ClipTexts
 from vsil_audit.features.frames import read_frame, take_over_streams, write_frame
+from vsil_audit.places.addresses import place
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.scoring import run_detector
 
@@ -34,12 +35,15 @@ def main() -> None:
     if opening is None:
         return
     head, groups = json.loads(opening[0]), np.frombuffer(opening[1], dtype=np.int64)
-    folder = RunFolder(Path(head["folder"]))
-    context = SetContext(folder.batches, head["n_pairs"], groups, head["seed"], head["options"])
+    folder = RunFolder(place(head["folder"]))
+    texts = None if head["clip"] is None else ClipTexts.of_json(head["clip"])
+    context = SetContext(folder.batches, head["n_pairs"], groups, head["seed"], head["options"], texts)
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(source, asked), daemon=True).start()
     while True:
         _run(asked.get(), folder, context, target)
+        if texts is not None:
+            texts.close()  # the process is not told when it has run its last detector
 
 
 def _run(name: str, folder: RunFolder, context: SetContext, target: BinaryIO) -> None:

@@ -9,23 +9,27 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from vsil_audit.errors import RunFolderError
-from vsil_audit.features.pipeline import ImagePipeline
-from vsil_audit.features.store import FeatureStore
 from vsil_audit.gateway import BudgetReachedError, NoProviderError
-from vsil_audit.runs.asking import ask_models, check_models
-from vsil_audit.runs.detecting import detect
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.lease import leased
+from vsil_audit.places.mirror import shown
+from vsil_audit.runs.asking import check_models
+from vsil_audit.runs.engine import at_work, check_engine
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
-from vsil_audit.runs.reading import read_source
 from vsil_audit.runs.summarise import summarise
 
-_PACKAGES = ("numpy", "pyarrow", "pillow", "scikit-learn", "rapidocr", "onnxruntime", "sentence-transformers")
+_PACKAGES = (
+    "numpy", "pyarrow", "pillow", "scikit-learn", "rapidocr", "onnxruntime", "sentence-transformers",
+    "open_clip_torch", "torch", "openvino",
+)  # fmt: skip
 
 
 def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
@@ -38,18 +42,21 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
     with _locked(plan.folder):
         if plan.options.overwrite or not folder.exists() or folder.manifest().state is not RunState.COMPLETE:
             check_models(plan)
+            check_engine(plan.options)
         started = time.monotonic()
         try:
             manifest = _begin(plan, folder, command, progress)
             if manifest.state is RunState.COMPLETE:
                 progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
                 return folder
-            n_batches = read_pairs(plan, folder, progress)
-            n_pairs = sum(map(folder.n_pairs, range(n_batches)))
-            manifest = manifest.model_copy(update={"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches})
-            folder.write_manifest(manifest)
-            detect(plan, folder, n_pairs, progress)
-            manifest = ask_models(plan, folder, manifest, progress)
+            with at_work(plan.options) as work:
+                n_batches = work.read_pairs(plan, folder, progress)
+                n_pairs = folder.pairs_in(n_batches)
+                known = {"state": RunState.DETECTING, "pairs": n_pairs, "batches": n_batches}
+                manifest = manifest.model_copy(update=known)
+                folder.write_manifest(manifest)
+                work.detect(plan, folder, n_pairs, progress)
+                manifest = work.ask_models(plan, folder, manifest, progress)
             progress.stage("Summing up", None, "")
             folder.write_summary(summarise(plan, folder))
         except (KeyboardInterrupt, NoProviderError, BudgetReachedError):
@@ -67,16 +74,6 @@ def _interrupted(folder: RunFolder, started: float) -> None:
         folder.write_manifest(left.model_copy(update=so_far))
 
 
-def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress) -> int:
-    """The first stage: pairs and the facts of their images, into the folder; returns how many batches there are."""
-    options = plan.options
-    with FeatureStore(options.cache / "features.sqlite" if options.cache else None) as store:
-        for warning in store.warnings:
-            progress.remark(warning)
-        with ImagePipeline(plan.source.root, plan.needs, store, plan.limits, options.workers) as pipeline:
-            return read_source(plan, folder, pipeline, progress)
-
-
 def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) -> Manifest:
     """The manifest to go on with: the folder's own when it is this very run, else a new one in an empty folder."""
     if folder.exists():
@@ -85,7 +82,7 @@ def _begin(plan: ScanPlan, folder: RunFolder, command: str, progress: Progress) 
         else:
             return _continued(plan, folder, command, progress)
     elif plan.folder.is_dir():
-        if not all(p.name == _LOCK or p.match(_UNFINISHED_MANIFEST) for p in plan.folder.iterdir()):
+        if not all(p.name == _LOCK or fnmatch(p.name, _UNFINISHED_MANIFEST) for p in plan.folder.iterdir()):
             raise RunFolderError(
                 f"{plan.folder} is not empty and holds no run", "Choose a new or empty folder with --output."
             )
@@ -97,7 +94,7 @@ def _new(plan: ScanPlan, folder: RunFolder, command: str) -> Manifest:
     manifest = Manifest(
         tool_version=version("vsil-audit"),
         state=RunState.READING,
-        dataset_path=str(plan.source.root),
+        dataset_path=shown(plan.source.root),
         dataset_name=plan.name,
         fingerprint=plan.fingerprint.content,
         stamp=plan.fingerprint.stamp,
@@ -161,19 +158,25 @@ _LOCK = ".lock"
 _UNFINISHED_MANIFEST = ".run.json.*.tmp"  # all there is of a run that was killed while it began
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Place) -> None:
     """Remove what a run wrote, run.json first, so that a half-removed run is never taken for a whole one."""
     (folder / "run.json").unlink(missing_ok=True)
-    for name in ("findings", "observations", "embedded", "pairs", "problems", "images", "thumbnails"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("findings", "observations", "embedded", "embeddings", "pairs", "problems", "images", "thumbnails"):
+        below = folder / name
+        shutil.rmtree(below, ignore_errors=True) if isinstance(below, Path) else below.remove_below()
     made = ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml")
     for name in (*made, "calibration.json", "calibration-draws.json"):
         (folder / name).unlink(missing_ok=True)
 
 
+def _locked(folder: Place) -> contextlib.AbstractContextManager[None]:
+    """One scan at a time in a folder."""
+    return _locked_here(folder) if isinstance(folder, Path) else leased(folder, _LOCK)
+
+
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One scan at a time in a folder. The lock goes with the process, so a killed scan leaves none behind."""
+def _locked_here(path: Path) -> Iterator[None]:
+    """The lock goes with the process, so a killed scan leaves none behind."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         # In a folder from elsewhere the lock may be a link to a file of the user's: it is neither followed nor emptied.

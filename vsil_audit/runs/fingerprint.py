@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsil_audit.errors import DatasetError
+from vsil_audit.places.mirror import ListedImage, listed_images
 from vsil_audit.sources.base import Source
 from vsil_audit.sources.files import IMAGE_SUFFIXES
 
@@ -31,7 +32,8 @@ def fingerprint(source: Source) -> Fingerprint:
         entry = f"table\0{_relative(table, source.root)}\0{_sha256(table)}\n".encode()
         content.update(entry)
         stamp.update(entry)
-    for name, size, modified in _image_files(source.root):
+    listed = listed_images(source.root)
+    for name, size, modified in _image_files(source.root) if listed is None else map(_as_found, listed):
         content.update(f"image\0{name}\0{size}\n".encode("utf-8", "surrogateescape"))
         stamp.update(f"image\0{name}\0{size}\0{modified}\n".encode("utf-8", "surrogateescape"))
     return Fingerprint(content.hexdigest(), stamp.hexdigest())
@@ -50,6 +52,10 @@ def _sha256(path: Path) -> str:
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}", "Check that the file may be read.") from error
     return digest.hexdigest()
+
+
+def _as_found(image: ListedImage) -> tuple[str, int, str]:
+    return image.name, image.size, image.mark
 
 
 def _image_files(root: Path) -> Iterator[tuple[str, int, int]]:

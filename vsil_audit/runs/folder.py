@@ -5,6 +5,7 @@ pairs/part-00000.parquet …              the pairs as read, in batches
 problems/part-00000.parquet …           rows that could not be read, by the batch in which they came up
 images/part-00000.parquet …             facts of the images of that batch's pairs
 embedded/DIGEST                         bytes of an image that stands inside a table, where models are asked
+embeddings/clip/part-00000.arrow …      CLIP vectors of that batch's texts and images, where a detector needs them
 thumbnails/part-00000.parquet …         a thumbnail per image first seen in that batch
 findings/DETECTOR/part-00000.parquet …  findings of that batch's pairs
 findings/DETECTOR/set.parquet           findings about the whole set
@@ -19,26 +20,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from vsil_audit.detectors.base import Batch
+from vsil_audit.detectors.base import Batch, ClipVectors
 from vsil_audit.detectors.chat import Observation
 from vsil_audit.errors import RunFolderError
 from vsil_audit.features.facts import ImageError
 from vsil_audit.pair import Finding, Problem
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.ahead import read_ahead
+from vsil_audit.places.lease import check_lease
+from vsil_audit.places.remote_path import RemotePath
 from vsil_audit.runs import arrow
+from vsil_audit.runs.clip_parts import clip_from_bytes, clip_to_bytes
 from vsil_audit.runs.manifest import Manifest
 from vsil_audit.runs.observations import observations_from_table, observations_to_table
 from vsil_audit.runs.summary import Summary
 
+A = TypeVar("A")
+B = TypeVar("B")
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` under a temporary name in the same folder, fsync, rename. Raises RunFolderError naming the file."""
+
+def write_atomically(path: Place, data: bytes) -> None:
+    """Write `data` under a temporary name in the same folder, fsync, rename; in an object store, where what is uploaded
+    appears when it is whole, upload it. Raises RunFolderError naming the file."""
+    if isinstance(path, RemotePath):
+        check_lease(path)
+        path.write(data)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,15 +79,21 @@ def _parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def _opened(file: Place) -> Path | pa.BufferReader:
+    """What pyarrow reads: a part of a remote run is small, and comes in one request."""
+    return file if isinstance(file, Path) else pa.BufferReader(file.read_bytes())
+
+
 def _part(index: int) -> str:
     return f"part-{index:05d}.parquet"
 
 
 class RunFolder:
-    """Reads and writes one run folder. Holds nothing but its path."""
+    """Reads and writes one run folder. Holds nothing but its path, and for a remote one which parts were seen."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
+        self._seen: dict[RemotePath, set[RemotePath]] = {}
 
     def remove_rests(self) -> None:
         """Remove what killed processes left of files that they were writing. Only for who holds the folder's lock."""
@@ -119,63 +141,84 @@ class RunFolder:
     # batches; the pairs are written last, so a batch is there when its pairs are
 
     def has_batch(self, index: int) -> bool:
-        return (self.path / "pairs" / _part(index)).is_file()
+        return self._is_there(self.path / "pairs" / _part(index))
 
     def write_batch(self, batch: Batch, problems: list[Problem], thumbnails: list[tuple[str, bytes]]) -> None:
         part = _part(batch.index)
         write_atomically(self.path / "problems" / part, _parquet(arrow.problems_to_table(problems)))
         write_atomically(self.path / "thumbnails" / part, _parquet(arrow.thumbnails_to_table(thumbnails)))
         write_atomically(self.path / "images" / part, _parquet(arrow.facts_to_table(batch.images)))
+        if batch.clip is not None:
+            write_atomically(self._clip_file(batch.index), clip_to_bytes(batch.clip))
         write_atomically(self.path / "pairs" / part, _parquet(arrow.pairs_to_table(batch.pairs)))
 
-    def read_batch(self, index: int) -> Batch:
+    def read_batch(self, index: int, *, clip: bool = False) -> Batch:
+        """`clip`: with its CLIP vectors."""
         part = _part(index)
         pairs = arrow.pairs_from_table(self._table(self.path / "pairs" / part))
         images = arrow.facts_from_table(self._table(self.path / "images" / part), len(pairs))
-        return Batch(index, pairs, images)
+        return Batch(index, pairs, images, self._clip(index, len(pairs), sum(map(len, images))) if clip else None)
+
+    def _clip(self, index: int, n_texts: int, n_images: int) -> ClipVectors:
+        file = self._clip_file(index)
+        try:
+            return clip_from_bytes(file.read_bytes(), n_texts, n_images)
+        except (OSError, ValueError) as error:
+            raise _damaged(file, error) from error
+
+    def _clip_file(self, index: int) -> Place:
+        return self.path / "embeddings" / "clip" / f"part-{index:05d}.arrow"
 
     def n_pairs(self, index: int) -> int:
         """How many pairs batch `index` holds, without reading them."""
         file = self.path / "pairs" / _part(index)
         try:
-            return int(pq.read_metadata(file).num_rows)
+            return int(pq.read_metadata(_opened(file)).num_rows)
         except (OSError, pa.ArrowInvalid) as error:
             raise _damaged(file, error) from error
+
+    def pairs_in(self, n_batches: int) -> int:
+        """How many pairs the first batches hold together."""
+        return sum(self._each(self.n_pairs, range(n_batches)))
 
     def n_batches(self) -> int:
         folder = self.path / "pairs"
         return len(list(folder.glob("part-*.parquet"))) if folder.is_dir() else 0
 
-    def batches(self) -> Iterator[Batch]:
-        """All batches in order, one in memory at a time."""
-        for index in range(self.n_batches()):
-            yield self.read_batch(index)
+    def committed(self) -> set[int]:
+        """Which batches are there; while they are read, in any order, there may be gaps."""
+        return {
+            int(part.name.removeprefix("part-").removesuffix(".parquet")) for part in _parts_in(self.path / "pairs")
+        }
+
+    def batches(self, *, clip: bool = False) -> Iterator[Batch]:
+        """All batches in order, one in memory at a time; `clip`: with their CLIP vectors."""
+        yield from self._each(partial(self.read_batch, clip=clip), range(self.n_batches()))
 
     def pair_ids(self) -> Iterator[str]:
         """Ids of all pairs, in order."""
-        for index in range(self.n_batches()):
-            yield from self._table(self.path / "pairs" / _part(index), columns=["id"])["id"].to_pylist()
+        for table in self._tables((self.path / "pairs" / _part(i) for i in range(self.n_batches())), ["id"]):
+            yield from table["id"].to_pylist()
 
     def problems(self) -> Iterator[Problem]:
-        for file in sorted((self.path / "problems").glob("part-*.parquet")):
-            yield from arrow.problems_from_table(self._table(file))
+        for table in self._tables(_parts_in(self.path / "problems")):
+            yield from arrow.problems_from_table(table)
 
     def thumbnails(self, digests: set[str]) -> dict[str, bytes]:
         """JPEG bytes of those of `digests` that have a thumbnail."""
         found: dict[str, bytes] = {}
-        for file in sorted((self.path / "thumbnails").glob("part-*.parquet")):
+        for table in self._tables(_parts_in(self.path / "thumbnails")):
             if len(found) == len(digests):
                 break
-            table = self._table(file)
             for digest, jpeg in zip(table["digest"].to_pylist(), table["jpeg"], strict=True):
                 if digest in digests:
                     found[digest] = jpeg.as_py()
         return found
 
     def thumbnail_digests(self) -> Iterator[str]:
-        """Digests of the images whose thumbnail is kept, of committed batches only."""
-        for index in range(self.n_batches()):
-            table = self._table(self.path / "thumbnails" / _part(index), columns=["digest"])
+        """Digests of the images whose thumbnail is kept, of committed batches only; there may be gaps between them."""
+        files = (self.path / "thumbnails" / pairs.name for pairs in _parts_in(self.path / "pairs"))
+        for table in self._tables(files, ["digest"]):
             yield from table["digest"].to_pylist()
 
     # images that stand inside a table: kept where they are to be sent to models later
@@ -195,7 +238,7 @@ class RunFolder:
     # findings
 
     def has_findings(self, detector: str, index: int | None) -> bool:
-        return self._findings_file(detector, index).is_file()
+        return self._is_there(self._findings_file(detector, index))
 
     def write_findings(self, detector: str, index: int | None, findings: list[Finding]) -> None:
         """Findings of batch `index`, or of the whole set for None."""
@@ -210,14 +253,13 @@ class RunFolder:
         if index is not None:
             yield from arrow.findings_from_table(self._table(self._findings_file(detector, index)))
             return
-        for file in self._finding_files(detector):
-            yield from arrow.findings_from_table(self._table(file))
+        for table in self._tables(self._finding_files(detector)):
+            yield from arrow.findings_from_table(table)
 
     def finding_tables(self, detector: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Some columns of what `findings(detector)` gives, in that order: for who needs no evidence, at a third of
         the cost."""
-        for file in self._finding_files(detector):
-            yield self._table(file, columns=list(columns))
+        yield from self._tables(self._finding_files(detector), columns)
 
     def findings_without_pair(self, detector: str) -> Iterator[Finding]:
         """Those of `findings(detector)` that are about no single pair, in that order; the others are not decoded."""
@@ -234,12 +276,12 @@ class RunFolder:
     def findings_table(self) -> pa.Table:
         """All findings of all detectors as one Arrow table."""
         files = [file for name in self.detectors() for file in self._finding_files(name)]
-        return pa.concat_tables([self._table(file) for file in files]) if files else arrow.FINDINGS.empty_table()
+        return pa.concat_tables(self._tables(files)) if files else arrow.FINDINGS.empty_table()
 
     # observations: written before the findings that are made of them, so a batch's are there when its findings are
 
     def has_observations(self, detector: str, index: int | None) -> bool:
-        return self._observations_file(detector, index).is_file()
+        return self._is_there(self._observations_file(detector, index))
 
     def write_observations(self, detector: str, index: int | None, observations: Iterable[Observation]) -> None:
         """Those of batch `index`, or of the benign control for None."""
@@ -248,36 +290,59 @@ class RunFolder:
 
     def observations(self, detector: str) -> Iterator[Observation]:
         """All of a detector's: batch after batch, and then of the control."""
-        for file in self._observation_files(detector):
-            yield from observations_from_table(self._table(file))
+        for table in self._tables(self._observation_files(detector)):
+            yield from observations_from_table(table)
 
     def observation_tables(self, detector: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Some columns (`observations.OBSERVATIONS`) of what `observations` gives, in that order."""
-        for file in self._observation_files(detector):
-            yield self._table(file, columns=list(columns))
+        yield from self._tables(self._observation_files(detector), columns)
 
-    def _observation_files(self, detector: str) -> list[Path]:
+    def _observation_files(self, detector: str) -> list[Place]:
         folder = self.path / "observations" / detector
-        return [*sorted(folder.glob("part-*.parquet")), *folder.glob("control.parquet")]
+        return [*_parts_in(folder), *folder.glob("control.parquet")]
 
-    def _observations_file(self, detector: str, index: int | None) -> Path:
+    def _observations_file(self, detector: str, index: int | None) -> Place:
         return self.path / "observations" / detector / ("control.parquet" if index is None else _part(index))
 
-    def _finding_files(self, detector: str) -> list[Path]:
+    def _finding_files(self, detector: str) -> list[Place]:
         folder = self.path / "findings" / detector
-        return [*sorted(folder.glob("part-*.parquet")), *folder.glob("set.parquet")]
+        return [*_parts_in(folder), *folder.glob("set.parquet")]
 
-    def _findings_file(self, detector: str, index: int | None) -> Path:
+    def _findings_file(self, detector: str, index: int | None) -> Place:
         return self.path / "findings" / detector / ("set.parquet" if index is None else _part(index))
 
+    def _is_there(self, file: Place) -> bool:
+        """Whether a part is there. Each folder of a remote run is listed once, and what was seen there stays."""
+        if isinstance(file, Path):
+            return file.is_file()
+        if file.parent not in self._seen:
+            self._seen[file.parent] = set(file.parent.iterdir())
+        seen = self._seen[file.parent]
+        if file not in seen and file.is_file():
+            seen.add(file)
+        return file in seen
+
+    def _tables(self, files: Iterable[Place], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        return self._each(partial(self._table, columns=None if columns is None else list(columns)), files)
+
+    def _each(self, read: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+        """`read` of each, in order; remote ones some ahead."""
+        return map(read, items) if isinstance(self.path, Path) else read_ahead(read, items)
+
     @staticmethod
-    def _table(file: Path, columns: list[str] | None = None) -> pa.Table:
+    def _table(file: Place, columns: list[str] | None = None) -> pa.Table:
         try:
-            with pq.ParquetFile(file) as parquet:  # not pq.read_table, which imports pyarrow.dataset and pandas first
+            # not pq.read_table, which imports pyarrow.dataset and pandas first
+            with pq.ParquetFile(_opened(file)) as parquet:
                 return parquet.read(columns=columns, use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
             raise _damaged(file, error) from error
 
 
-def _damaged(file: Path, error: Exception) -> RunFolderError:
+def _parts_in(folder: Place) -> list[Place]:
+    """In the order of their batches: from the 100,000th on their names are longer."""
+    return sorted(folder.glob("part-*.parquet"), key=lambda part: (len(part.name), part.name))
+
+
+def _damaged(file: Place, error: Exception) -> RunFolderError:
     return RunFolderError(f"{file} cannot be read: {error}", "Scan again with --overwrite to make the run anew.")

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from vsil_audit.detectors import registry
-from vsil_audit.detectors.base import EMBEDDING_MODEL, Detector, DetectorSpec, Lens, Need, Readiness
+from vsil_audit.detectors.base import CLIP_MODEL, EMBEDDING_MODEL, Detector, DetectorSpec, Lens, Need, Readiness
 from vsil_audit.detectors.chat import AskOptions, ChatDetector, Condition
 from vsil_audit.detectors.registry import AnyDetector
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.features.clip.model import DEFAULT_CLIP, ClipSettings, clip_readiness, find_clip
 from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.images import ImageLimits
+from vsil_audit.places.addresses import Place
+from vsil_audit.places.mirror import image_root
 from vsil_audit.prompts import prompt
 from vsil_audit.runs.arrow import canonical_json
 from vsil_audit.runs.fingerprint import Fingerprint, fingerprint
 from vsil_audit.runs.manifest import RunConfig
+from vsil_audit.runs.reader import ReaderSettings
 from vsil_audit.sources.base import Source
 from vsil_audit.sources.registry import open_source
 from vsil_audit.sources.views import chosen_view
@@ -29,20 +33,25 @@ RUNS_FOLDER = "vsil-audit-runs"
 EVALUATION = "evaluation"
 """Name of the detector that evaluates models. It takes part in no scan."""
 
+LOCAL, RAY = "local", "ray"
+"""Engines: where a run's work is done. No part of its configuration: what one began another continues."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
     """What the user asked for. `detectors` None: all that are ready here. `output` None: a folder below
     `vsil-audit-runs/` whose name depends on the data and the configuration, so that a rerun finds its run again.
     `embedding_model`: folder of a sentence-transformers model, for the similarity in description_overlap. `ask`: which
-    models are asked, and what; none, unless they are named. `gateway`: where, how fast, for how much."""
+    models are asked, and what; none, unless they are named. `gateway`: where, how fast, for how much. `clip`: the CLIP
+    model of the detectors that need one, and how it is run; None: the usual one, where it is on this machine.
+    `engine`: LOCAL or RAY. `ray_address`: of the cluster; None: that of $RAY_ADDRESS, else one is started here."""
 
     detectors: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
-    output: Path | None = None
+    output: Place | None = None
     overwrite: bool = False
     allow_remote: bool = False
     max_pixels: int = ImageLimits().max_pixels
@@ -50,8 +59,11 @@ class ScanOptions:
     cache: Path | None = None
     batch_pairs: int = BATCH_PAIRS
     embedding_model: Path | None = None
+    clip: ClipSettings | None = None
     ask: AskOptions = field(default_factory=AskOptions)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    engine: str = LOCAL
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class ScanPlan:
     not_run: tuple[NotRun, ...]
     config: RunConfig
     fingerprint: Fingerprint
-    folder: Path
+    folder: Place
     chat_detectors: tuple[type[ChatDetector], ...] = ()
     control: Source | None = None
     view_counts: dict[str, int] = field(default_factory=dict)
@@ -95,6 +107,25 @@ class ScanPlan:
     @property
     def limits(self) -> ImageLimits:
         return ImageLimits(max_pixels=self.options.max_pixels, allow_remote=self.options.allow_remote)
+
+    @property
+    def clip(self) -> ClipSettings | None:
+        """Which CLIP model, and how; None when no detector needs one."""
+        return (self.options.clip or ClipSettings()) if Need.CLIP in self.needs else None
+
+    @property
+    def reader(self) -> ReaderSettings:
+        """How batches of this scan are read."""
+        options = self.options
+        return ReaderSettings(
+            root=image_root(self.source.root),
+            needs=self.needs,
+            limits=self.limits,
+            workers=options.workers,
+            cache=options.cache,
+            keep_embedded=bool(self.chat_detectors),
+            clip=self.clip,
+        )
 
 
 def plan_scan(source: Source, name: str, options: ScanOptions) -> ScanPlan:
@@ -155,7 +186,7 @@ def _config(
         allow_remote=options.allow_remote,
         max_pixels=options.max_pixels,
         batch_size=options.batch_pairs,
-        detector_options=_detector_options(options),
+        detector_options=_detector_options(options, clip=any(Need.CLIP in d.spec.needs for d in detectors)),
         asking=_asking(options, control) if asking else {},
         prompts={name: prompt(name).sha256 for d in asking for name in d.prompts},
     )
@@ -172,10 +203,15 @@ def mapping_as_text(source: Source) -> dict[str, str]:
     return {name: value for name in names if (value := getattr(mapping, name)) is not None}
 
 
-def _detector_options(options: ScanOptions) -> dict[str, str]:
-    """What detectors are told of the user's wishes, by the detector's own name for them."""
+def _detector_options(options: ScanOptions, *, clip: bool) -> dict[str, str]:
+    """What detectors are told of the user's wishes, by the detector's own name for them; and all that decides CLIP's
+    vectors, so that another model is another configuration."""
     model = options.embedding_model
-    return {EMBEDDING_MODEL: str(model.resolve())} if model is not None else {}
+    chosen = {EMBEDDING_MODEL: str(model.resolve())} if model is not None else {}
+    if clip:
+        settings = options.clip or ClipSettings()
+        chosen |= {CLIP_MODEL: settings.model, "clip_space": find_clip(settings.model).space(settings)}
+    return chosen
 
 
 def _control(options: ScanOptions) -> Source | None:
@@ -198,6 +234,10 @@ def _check(options: ScanOptions) -> None:
         raise ConfigurationError(
             "--limit and --sample exclude each other", "Give --limit for the first pairs or --sample for random ones."
         )
+    if options.engine not in (LOCAL, RAY):
+        raise ConfigurationError(f"there is no engine {options.engine!r}", f"Choose {LOCAL} or {RAY}.")
+    if options.ray_address is not None and options.engine != RAY:
+        raise ConfigurationError("--ray-address is for --engine ray alone", "Add --engine ray, or leave it out.")
     for name, value in (("--limit", options.limit), ("--sample", options.sample), ("--workers", options.workers)):
         if value is not None and value < 1:
             raise ConfigurationError(f"{name} must be at least 1, not {value}")
@@ -233,6 +273,8 @@ def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRu
         readiness = _readiness(detector, options)
         if readiness.ready:
             ready.append(detector)
+        elif Need.CLIP in detector.spec.needs and (options.detectors is not None or options.clip is not None):
+            raise ConfigurationError(f"{name} cannot run: {readiness.reason}", readiness.remedy)
         else:
             not_run.append(NotRun(name, "unavailable", readiness.reason, readiness.remedy))
     if not ready:
@@ -243,12 +285,18 @@ def _resolve(options: ScanOptions) -> tuple[tuple[AnyDetector, ...], tuple[NotRu
 
 def _readiness(detector: AnyDetector, options: ScanOptions) -> Readiness:
     """Whether it can run here; one that asks models needs some to be named."""
-    readiness = detector.readiness()
+    readiness = readiness_here(detector, (options.clip or ClipSettings()).model)
     if not readiness.ready or Need.CHAT not in detector.spec.needs:
         return readiness
     if cast("type[ChatDetector]", detector).models(options.ask):
         return readiness
     return Readiness(ready=False, reason="no model was named for it", remedy=command_that_names(detector.spec))
+
+
+def readiness_here(detector: AnyDetector, clip: str = DEFAULT_CLIP) -> Readiness:
+    """Whether all is here that it needs; a detector that needs CLIP needs the model called `clip`."""
+    readiness = detector.readiness()
+    return clip_readiness(clip) if readiness.ready and Need.CLIP in detector.spec.needs else readiness
 
 
 def command_that_names(spec: DetectorSpec) -> str:

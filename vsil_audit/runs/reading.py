@@ -1,41 +1,20 @@
-"""First stage of a run: stream the source, open every image once, commit batches of pairs with their facts."""
+"""First stage of a run: the pairs that a scan is of, cut into batches, in the source's order."""
 
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from vsil_audit.detectors.base import Batch
-from vsil_audit.features.facts import ImageFacts
-from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.pair import Pair, Problem
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, ScanPlan
 from vsil_audit.runs.progress import Progress
+from vsil_audit.runs.reader import RawBatch, Reader
 from vsil_audit.sources.base import Source
 
-_BATCHES_AHEAD = 3
 _BATCH_BYTES = 64 << 20
 _COUNT_TABLES_UP_TO = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class RawBatch:
-    """Pairs and problems as the source yields them, before any image is opened."""
-
-    index: int
-    pairs: tuple[Pair, ...]
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _InFlight:
-    raw: RawBatch
-    futures: tuple[tuple[Future[ImageFacts], ...], ...]
 
 
 def raw_batches(source: Source, options: ScanOptions) -> Iterator[RawBatch]:
@@ -98,52 +77,23 @@ def expected_pairs(plan: ScanPlan) -> int | None:
     return count_pairs(plan.source, wanted)
 
 
-def read_source(plan: ScanPlan, folder: RunFolder, pipeline: ImagePipeline, progress: Progress) -> int:
+def read_source(plan: ScanPlan, folder: RunFolder, reader: Reader, progress: Progress) -> int:
     """Commit all batches that the folder does not hold yet; returns how many batches there are."""
-    progress.stage("Reading pairs and images", expected_pairs(plan), "pairs")
-    thumbnails_kept = _digests_with_thumbnail(folder)
-    in_flight: deque[_InFlight] = deque()
-    count = 0
-    for raw in raw_batches(plan.source, plan.options):
-        count = raw.index + 1
-        if folder.has_batch(raw.index):
-            progress.advance(len(raw.pairs))
-            continue
-        in_flight.append(_InFlight(raw, tuple(tuple(map(pipeline.submit, pair.images)) for pair in raw.pairs)))
-        if len(in_flight) > _BATCHES_AHEAD:
-            _commit(in_flight.popleft(), plan, folder, thumbnails_kept, progress)
-    while in_flight:
-        _commit(in_flight.popleft(), plan, folder, thumbnails_kept, progress)
-    return count
+    doing = "Reading pairs and images" if plan.clip is None else f"Reading pairs and images, CLIP {plan.clip.model}"
+    progress.stage(doing, expected_pairs(plan), "pairs")
+    seen = _Counted(raw_batches(plan.source, plan.options))
+    reader.read(seen, folder, progress, folder.thumbnail_digests())
+    return seen.count
 
 
-def _digests_with_thumbnail(folder: RunFolder) -> set[bytes]:
-    """Digests whose thumbnail an earlier, interrupted call of this run has kept."""
-    return {bytes.fromhex(digest) for digest in folder.thumbnail_digests()}
+class _Counted:
+    """Batches as they pass, and how many there were."""
 
+    def __init__(self, raws: Iterable[RawBatch]) -> None:
+        self._raws = raws
+        self.count = 0
 
-def _commit(
-    work: _InFlight, plan: ScanPlan, folder: RunFolder, thumbnails_kept: set[bytes], progress: Progress
-) -> None:
-    images: list[tuple[ImageFacts, ...]] = []
-    thumbnails: list[tuple[str, bytes]] = []
-    for futures in work.futures:
-        facts = tuple(future.result() for future in futures)
-        for f in facts:
-            if f.thumbnail is not None and (key := bytes.fromhex(f.digest)) not in thumbnails_kept:
-                thumbnails_kept.add(key)
-                thumbnails.append((f.digest, f.thumbnail))
-        images.append(tuple(replace(f, thumbnail=None) for f in facts))
-        progress.advance(1)
-    raw = work.raw
-    if plan.chat_detectors:
-        _keep_embedded(raw.pairs, images, folder)
-    folder.write_batch(Batch(raw.index, raw.pairs, tuple(images)), list(raw.problems), thumbnails)
-
-
-def _keep_embedded(pairs: Sequence[Pair], images: Sequence[Sequence[ImageFacts]], folder: RunFolder) -> None:
-    """The bytes of images that stand inside a table: models are asked when the table is read no more."""
-    for pair, facts in zip(pairs, images, strict=True):
-        for ref, f in zip(pair.images, facts, strict=True):
-            if ref.data is not None and f.error is None:
-                folder.keep_image(f.digest, ref.data)
+    def __iter__(self) -> Iterator[RawBatch]:
+        for raw in self._raws:
+            self.count = raw.index + 1
+            yield raw

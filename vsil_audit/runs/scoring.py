@@ -8,9 +8,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from vsil_audit.detectors.base import Batch, Detector, SetContext, Unit
+from vsil_audit.detectors.base import Batch, ClipVectors, Detector, Need, SetContext, Unit
 from vsil_audit.errors import DetectorError, VsilAuditError
 from vsil_audit.pair import Failed, Finding, Scored
 from vsil_audit.runs.folder import RunFolder
@@ -27,25 +28,39 @@ def run_detector(
     detector_type: type[Detector], folder: RunFolder, context: SetContext, looked_at: Callable[[int], None]
 ) -> None:
     """Commit the findings of all batches that have none yet, and those of the set. `looked_at` is told how many pairs
-    are done, in all, after each batch.
+    are done, in all, after each batch. Only a detector that needs CLIP is given the batches' vectors.
 
     Raises DetectorError when the detector breaks outside single pairs; errors of the folder pass through.
     """
     name = detector_type.spec.name
-    try:
-        detector = detector_type()
-        detector.prepare(context)
-    except Exception as error:
-        raise named_error(error, name, "as it prepared") from error
+    clip = Need.CLIP in detector_type.spec.needs
+    detector = prepared(detector_type, folder, context)
     done = 0
     for index in range(folder.n_batches()):
         if folder.has_findings(name, index):
             done += folder.n_pairs(index)
         else:
-            batch = folder.read_batch(index)
+            batch = folder.read_batch(index, clip=clip)
             folder.write_findings(name, index, score_batch(detector, batch))
             done += len(batch.pairs)
         looked_at(done)
+    conclude(detector, folder)
+
+
+def prepared(detector_type: type[Detector], folder: RunFolder, context: SetContext) -> Detector:
+    """A new detector that has learnt from the set. Raises DetectorError when it breaks."""
+    clip = Need.CLIP in detector_type.spec.needs
+    try:
+        detector = detector_type()
+        detector.prepare(replace(context, read=partial(folder.batches, clip=True)) if clip else context)
+    except Exception as error:
+        raise named_error(error, detector_type.spec.name, "as it prepared") from error
+    return detector
+
+
+def conclude(detector: Detector, folder: RunFolder) -> None:
+    """Commit the findings of the set. Raises DetectorError when the detector breaks."""
+    name = detector.spec.name
     try:
         concluded = [checked(f, name) for f in detector.conclude()]
     except Exception as error:
@@ -72,8 +87,12 @@ def score_batch(detector: Detector, batch: Batch) -> list[Finding]:
 
 
 def _singles(batch: Batch) -> Iterator[Batch]:
-    for pair, images in batch:
-        yield Batch(batch.index, (pair,), (images,))
+    first_image = 0
+    for i, (pair, images) in enumerate(batch):
+        end = first_image + len(images)
+        clip = batch.clip and ClipVectors(batch.clip.texts.part(i, i + 1), batch.clip.images.part(first_image, end))
+        yield Batch(batch.index, (pair,), (images,), clip)
+        first_image = end
 
 
 def _score_single(detector: Detector, single: Batch) -> list[Finding]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
+from vsil_audit.detectors.base import CLIP_MODEL
 from vsil_audit.errors import RunFolderError
+from vsil_audit.places.addresses import Place
 from vsil_audit.runs.evaluation_summary import Evaluation
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest, RunState
@@ -48,7 +49,7 @@ def check_whole(folder: RunFolder) -> None:
             )
 
 
-def _check_file(file: Path) -> None:
+def _check_file(file: Place) -> None:
     try:
         status = file.stat()
     except OSError:
@@ -67,9 +68,11 @@ def _missing(folder: RunFolder, manifest: Manifest, summary: Summary) -> Iterato
     asking = sorted({d for model in summary.asked.models for d in model.detectors}) if summary.asked else []
     asking += [EVALUATION] if summary.evaluation else []
     parts = [*(f"findings/{detector}" for detector in done), *(f"observations/{detector}" for detector in asking)]
+    parts += ["embeddings/clip"] if CLIP_MODEL in manifest.config.detector_options else []
     for name in ("pairs", "images", *parts):
-        there = {file.name for file in (folder.path / name).glob("part-*.parquet")}
-        yield from (f"{name}/{part}" for i in range(batches) if (part := f"part-{i:05d}.parquet") not in there)
+        ending = "arrow" if name.startswith("embeddings/") else "parquet"
+        there = {file.name for file in (folder.path / name).glob(f"part-*.{ending}")}
+        yield from (f"{name}/{part}" for i in range(batches) if (part := f"part-{i:05d}.{ending}") not in there)
     if folder.n_batches() > batches:
         yield f"the account of {folder.n_batches() - batches} of its batches"
 

@@ -79,9 +79,8 @@ class PairGroups:
         """Group number of each pair added so far, in order. Shape (len(self),)."""
         # copies: a view would lock the arrays against further `add`
         hashes = np.array(self._hashes, dtype=np.uint64)
-        pairs = np.array(self._pairs, dtype=np.int64)
-        order = np.argsort(hashes, kind="stable")
-        hashes, pairs = hashes[order], pairs[order]
+        pairs = np.array(self._pairs, dtype=np.uint32)[np.argsort(hashes, kind="stable")]
+        hashes.sort()
         same = hashes[1:] == hashes[:-1]
         return connected_groups(self._n, np.stack([pairs[:-1][same], pairs[1:][same]], axis=1))
 

@@ -3,7 +3,7 @@
   const PAGE = 50, FOLDED = 420;
   const VERDICTS = { l: "leak", s: "suspected", p: "predicted", i: "issue", c: "clear", n: "none" };
   const OUTCOMES = { s: "scored", a: "abstained", f: "failed" };
-  const WHERE = { ocr: "text in the image", description: "the description", key_phrase: "the key phrase", text: "the text itself" };
+  const WHERE = { ocr: "text in the image", description: "the description", key_phrase: "the key phrase", image: "what the image shows", text: "the text itself" };
   const GRAVITY = { l: 4, s: 3, p: 2, i: 1, c: 0, n: 0, "-": 0 };
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("pair-data").textContent);
@@ -274,7 +274,7 @@
     const shown = d.values[i] === null || d.verdicts[i] === "i" ? "" : d.values[i].toFixed(2);
     why.append(element("div", "data", d.noteNames[d.notes[i]]));
     for (const [start, end, matched, where] of (d.evidence[i] || []).slice(0, 8))
-      why.append(element("div", "quiet data", `“${text(i).slice(start, end)}” ↔ ${WHERE[where] || where}: “${matched}”`));
+      why.append(element("div", "quiet data", `“${text(i).slice(start, end)}” ↔ ${WHERE[where] || where}: ${where === "image" ? matched : `“${matched}”`}`));
     if (d.details[i]) why.append(element("div", "quiet small data", d.details[i]));
     line.append(name, verdict, element("td", "num", shown), why);
     return line;

@@ -1,0 +1,273 @@
+"""CLIP vectors of images: looked up by content, or made by one thread that gathers pixels into batches.
+
+The images are decoded elsewhere; their pixels wait here in a bounded queue, so that decoding runs ahead of the encoder
+by a few batches and no more. A second thread lays the next batch ready meanwhile. The encoder's thread does whatever
+else is to be done with the model (texts): two threads that work it at once would fight for the cores.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vsil_audit.features.embeddings.rows import Rows
+
+_BATCHES_WAITING = 3
+_ROOM_BEFORE_LOADED = 64
+_PATIENCE = 1.0
+_SECONDS_TO_CLOSE = 10.0
+_T = TypeVar("_T")
+
+
+class ImageEncoder(Protocol):
+    """Makes vectors of pixels, many images at a time."""
+
+    @property
+    def batch(self) -> int:
+        """How many images at a time are fast. What takes long to load is loaded when this is asked for."""
+        ...
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """Images as one array, shape (n, height, width, 3), where the encoder reads it fastest."""
+        ...
+
+    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Shape (n, height, width, 3) to (n, width of a vector), each of unit length."""
+        ...
+
+
+class KeptVectors(Protocol):
+    """Vectors by the digest of what they are of."""
+
+    def get(self, digests: Sequence[str]) -> Rows:
+        """A thing a digest; it has no row where none is kept."""
+        ...
+
+    def put(self, digest: str, vectors: npt.NDArray[np.floating]) -> None:
+        """Keep vectors of shape (rows, width)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Image:
+    digest: str
+    pixels: npt.NDArray[np.uint8]
+    future: Future[npt.NDArray[np.float32]] = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job(Generic[_T]):
+    do: Callable[[], _T]
+    future: Future[_T] = field(default_factory=Future)
+
+    def settle(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.do()
+        except Exception as error:  # noqa: BLE001 - whatever it is reaches who waits
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
+class ClipImages:
+    """Vectors of images by digest. Safe to use from many threads; use it as a context manager.
+
+    A batch is encoded when it is full, when nothing more is on its way (`expect`, `arrived`), or after a second in
+    which nothing came. When the encoder cannot be loaded, or breaks, its error is that of the futures.
+    """
+
+    def __init__(self, encoder: ImageEncoder, kept: KeptVectors) -> None:
+        self._encoder = encoder
+        self._kept = kept
+        self._changed = threading.Condition()
+        self._images: deque[_Image] = deque()
+        self._jobs: deque[_Job[Any]] = deque()
+        self._room = _ROOM_BEFORE_LOADED
+        self._expected = 0
+        self._closed = False
+        self._ready: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
+        self._at_work = 0
+        self._threads: list[threading.Thread] = []
+
+    def kept(self, digest: str) -> npt.NDArray[np.float32] | None:
+        """The vector of the image with that digest, shape (width,), where it was made before."""
+        found = self._kept.get([digest]).of(0)
+        return found[0] if len(found) else None
+
+    def expect(self) -> None:
+        """One more image is on its way; it may or may not be submitted."""
+        with self._changed:
+            self._expected += 1
+
+    def arrived(self) -> None:
+        """One of those on their way was submitted, or will not be."""
+        with self._changed:
+            self._expected -= 1
+            if self._expected == 0:
+                self._changed.notify_all()
+
+    def submit(self, digest: str, pixels: npt.NDArray[np.uint8]) -> Future[npt.NDArray[np.float32]]:
+        """The vector, shape (width,), of pixels of shape (height, width, 3). Waits while the queue is full.
+
+        The future is cancelled when this is closed first."""
+        image = _Image(digest, pixels)
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._images) < self._room or self._closed)
+            if self._closed:
+                image.future.cancel()
+            else:
+                self._images.append(image)
+                self._start()
+        return image.future
+
+    def run(self, job: Callable[[], _T]) -> Future[_T]:
+        """What `job` returns, done by the encoder's thread, before images that wait."""
+        waiting = _Job(job)
+        with self._changed:
+            if self._closed:
+                waiting.future.cancel()
+            else:
+                self._jobs.append(waiting)
+                self._start()
+        return waiting.future
+
+    def close(self) -> None:
+        """Wait for no more than what is in work; what was not begun is cancelled. May be called twice."""
+        with self._changed:
+            self._closed = True
+            for future in (*(job.future for job in self._jobs), *(image.future for image in self._images)):
+                future.cancel()
+            self._jobs.clear()
+            self._images.clear()
+            self._changed.notify_all()
+        patience = time.monotonic() + _SECONDS_TO_CLOSE  # it may be loading the model
+        for thread in self._threads:
+            thread.join(max(0.0, patience - time.monotonic()))
+
+    def __enter__(self) -> ClipImages:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        """Tell the threads that there is work. With the lock held."""
+        self._changed.notify_all()
+        if not self._threads:
+            for name, work in (("clip batches", self._gather), ("clip", self._work)):
+                self._threads.append(threading.Thread(target=work, daemon=True, name=name))
+                self._threads[-1].start()
+
+    def _work(self) -> None:
+        while (do := self._ready.get()) is not None:
+            do()
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def _gather(self) -> None:
+        while not self._closed:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._images or self._closed)
+                job = self._jobs.popleft() if self._jobs else None
+            if job is not None:
+                self._lay_ready(partial(self._settle, job))
+            elif not self._closed:
+                self._gather_images()
+        self._ready.put(None)
+
+    def _settle(self, job: _Job[Any]) -> None:
+        if self._closed:
+            job.future.cancel()
+        else:
+            job.settle()
+
+    def _lay_ready(self, do: Callable[[], None]) -> None:
+        with self._changed:
+            self._at_work += 1
+        self._ready.put(do)
+
+    def _gather_images(self) -> None:
+        try:
+            batch = self._encoder.batch
+        except Exception as error:  # noqa: BLE001 - whatever it is that keeps it from loading reaches who waits
+            self._fail(self._taken(self._room), error)
+            return
+        self._room = _BATCHES_WAITING * batch
+        images = self._full_batch(batch)
+        if not images:
+            return
+        try:
+            pixels = self._encoder.stacked([image.pixels for image in images])
+        except Exception as error:  # noqa: BLE001 - as when they are encoded
+            self._fail(images, error)
+            return
+        self._lay_ready(partial(self._encode, images, pixels))
+
+    def _full_batch(self, size: int) -> list[_Image]:
+        """As many images as are fast; fewer when no more are coming, none when there is something else to do first."""
+
+        def enough() -> bool:
+            return len(self._images) >= size or self._expected <= 0 or bool(self._jobs) or self._closed
+
+        with self._changed:
+            self._changed.notify_all()  # there may be more room now
+            while not enough():
+                so_far = len(self._images)
+                self._changed.wait(_PATIENCE)
+                if len(self._images) == so_far and not self._at_work:
+                    break
+            return [] if self._jobs or self._closed else self._taken(size)
+
+    def _taken(self, size: int) -> list[_Image]:
+        with self._changed:
+            taken = [self._images.popleft() for _ in range(min(size, len(self._images)))]
+            self._changed.notify_all()
+        return taken
+
+    def _encode(self, images: Sequence[_Image], pixels: npt.NDArray[np.uint8]) -> None:
+        if self._closed:
+            for image in images:
+                image.future.cancel()
+            return
+        try:
+            vectors = self._encoder.encode_images(pixels)
+        except Exception as error:  # noqa: BLE001 - whatever breaks it reaches who waits
+            self._fail(images, error)
+            return
+        for image, vector in zip(images, vectors, strict=True):
+            self._finish(image, vector)
+
+    def _finish(self, image: _Image, vector: npt.NDArray[np.float32]) -> None:
+        if not np.isfinite(vector).all():
+            self._fail([image], NoVectorError("its CLIP vector is not finite"))
+            return
+        rounded = vector.astype(np.float16)
+        self._kept.put(image.digest, rounded[None])
+        if image.future.set_running_or_notify_cancel():
+            image.future.set_result(rounded.astype(np.float32))
+
+    @staticmethod
+    def _fail(images: Sequence[_Image], error: Exception) -> None:
+        for image in images:
+            if image.future.set_running_or_notify_cancel():
+                image.future.set_exception(error)
+
+
+class NoVectorError(Exception):
+    """One image has no vector, though the encoder works; the message says why."""
