@@ -254,3 +254,14 @@ def test_datasets_loads_the_image_folder(out: Path, offline_datasets: Any, tmp_p
 @pytest.mark.filterwarnings("ignore")
 def test_datasets_loads_the_folder_itself_by_its_card(out: Path, offline_datasets: Any, tmp_path: Path) -> None:
     check_rows(offline_datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"), split="test"), out)
+
+
+def test_style_balance_leaves_out_what_tells_the_source_and_counts_it(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "out")
+    short = [with_picture(folder, f"s{i}", f"Hide it, number {i}.", 40 + i) for i in range(4)]
+    summary = published(tmp_path, [*records_in(folder), *short], folder, SetOptions(balance=True))
+    sources = [row["source"] for row in rows(tmp_path / "out")]
+    assert summary.emitted == len(sources)
+    assert sum(summary.left_out.values()) == N + 4 - len(sources) > 0
+    assert all("style balance" in why for why in summary.left_out)
+    assert not any(row["instruction_id"].startswith("s") for row in rows(tmp_path / "out")), "no card is so short"
