@@ -48,7 +48,7 @@ def records_in(folder: BuildFolder) -> list[Record]:
 def published(path: Path, records: list[Record], folder: BuildFolder, options: SetOptions) -> BuildSummary:
     """What a build does when its records are there, but for the scans."""
     folder.write_records(0, records)
-    publishing = Publishing(folder, options, name="gnomes", seed=0, offline=True)
+    publishing = Publishing(folder, options, name="gnomes", seed=0)
     publishing.select()
     emit(folder)
     told = summarise(folder.records(), command="convert", name="gnomes", before=None, after=None)

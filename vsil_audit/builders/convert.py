@@ -57,7 +57,7 @@ def convert_offline(
     plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / BEFORE))
     drawer = Typographic(chosen.font)
     publishing = Publishing(
-        folder, chosen.publish, name=plan.name, seed=plan.options.seed, drawer=drawer, limits=plan.limits, offline=True
+        folder, chosen.publish, name=plan.name, seed=plan.options.seed, drawer=drawer, limits=plan.limits
     )
     manifest = folder.begin(_manifest(plan, drawer, chosen.publish, command))
     if (built := finished(folder)) is not None:

@@ -73,14 +73,13 @@ class Publishing:
         seed: int,
         drawer: Typographic | None = None,
         limits: ImageLimits | None = None,
-        offline: bool = False,
         generator: ImageGenerator | None = None,
         judge: Callable[[Sequence[Draft]], Sequence[GateResult]] | None = None,
     ) -> None:
         """`generator`: of benign images for which the pool has none. `judge`: gate D, for twins; None: nobody looks."""
         self._folder, self._options, self._name, self._seed = folder, options, name, seed
         self._drawer, self._limits = drawer or Typographic(), limits or ImageLimits()
-        self._offline, self._generator, self._judge = offline, generator, judge
+        self._generator, self._judge = generator, judge
 
     @cached_property
     def _pool(self) -> ImagePool | None:
@@ -94,7 +93,7 @@ class Publishing:
             return PlainLikeness()
         from vsil_audit.builders.clip_likeness import ClipLikeness
 
-        return ClipLikeness(self._options.clip, offline=self._offline)
+        return ClipLikeness(self._options.clip)
 
     def select(self) -> None:
         """Choose anew from the records what is in the set, and make the twins: before every `emit`."""

@@ -93,7 +93,10 @@ def command(
     material = _material(path, reading)
     if not material.places:
         raise ConfigurationError(f"{path} holds no pair to review", "Look at it with `vsil-audit inspect`.")
-    with LabelStore(store or material.folder.path / FILE, material.name) as labels:
+    place = material.folder.path
+    if store is None and not isinstance(place, Path):
+        raise ConfigurationError("labels are kept in a file on this machine", "Name one with --store.")
+    with LabelStore(store or Path(str(place)) / FILE, material.name) as labels:
         _say_changed(labels, material)
         if exported is not None:
             _export(exported[0], exported[1], labels, material)

@@ -34,7 +34,12 @@ def finished_set_options(command: F) -> F:
             type=click.Path(exists=True, path_type=Path),
             help="Folder of benign images, or a benign benchmark, for --twins.",
         ),
-        _option("--clip", metavar="MODEL", default="", help="CLIP model that says which look alike. [default: none]"),
+        _option(
+            "--clip",
+            metavar="MODEL",
+            default="",
+            help="CLIP model that says which look alike, as in a scan. [default: none]",
+        ),
         _option(
             "--balance",
             is_flag=True,

@@ -18,7 +18,7 @@ from vsil_audit.images import ImageLimits, read_bytes
 from vsil_audit.pair import ImageRef, Pair
 from vsil_audit.runs.arrow import canonical_json
 from vsil_audit.runs.detecting import clusters
-from vsil_audit.runs.execute import read_pairs
+from vsil_audit.runs.engine import Here
 from vsil_audit.runs.folder import RunFolder, write_atomically
 from vsil_audit.runs.manifest import Manifest, RunState
 from vsil_audit.runs.plan import RUNS_FOLDER, ScanOptions, plan_scan
@@ -176,7 +176,7 @@ def of_dataset(path: Path, options: SourceOptions, progress: Progress | None = N
         _forget(folder)
     if before is None or before.state is not RunState.COMPLETE or before.stamp != manifest.stamp:
         write_atomically(file, manifest.model_dump_json().encode())
-        read_pairs(plan, folder, progress or Silent())
+        Here().read_pairs(plan, folder, progress or Silent())
         manifest = manifest.model_copy(update={"state": RunState.COMPLETE})
         write_atomically(file, manifest.model_dump_json().encode())
     return Material(folder, manifest, scanned=False)

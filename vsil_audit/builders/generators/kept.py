@@ -11,8 +11,8 @@ from pathlib import Path
 from vsil_audit.builders.generators.base import GeneratedImage, GenerationFailure, ImageGenerator, ImageRequest
 from vsil_audit.errors import RunFolderError
 from vsil_audit.features.facts import ImageError
-from vsil_audit.features.store import default_store_path
 from vsil_audit.images import ImageLimits, inspect
+from vsil_audit.places.cache import cache_folder
 from vsil_audit.runs.folder import write_atomically
 
 _SCHEMA = 1
@@ -24,7 +24,7 @@ class KeptImages:
     def __init__(self, generator: ImageGenerator, folder: Path | None = None) -> None:
         """`folder`: that of all caches; None for the usual one."""
         self._generator = generator
-        self._folder = (folder or default_store_path().parent) / "images"
+        self._folder = (folder or cache_folder()) / "images"
         self._under_way: dict[str, asyncio.Future[GeneratedImage | GenerationFailure]] = {}
         self.identity, self.paid = generator.identity, generator.paid
         self.made = self.found = 0

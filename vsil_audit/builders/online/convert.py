@@ -48,7 +48,8 @@ from vsil_audit.runs.execute import execute
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_scan
 from vsil_audit.runs.progress import Progress, Silent
-from vsil_audit.runs.reading import RawBatch, raw_batches
+from vsil_audit.runs.reader import RawBatch
+from vsil_audit.runs.reading import raw_batches
 from vsil_audit.runs.spending import spent
 from vsil_audit.sources.base import Source, SourceOptions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vsil_audit.errors import ConfigurationError
-from vsil_audit.features.store import default_store_path
+from vsil_audit.places.cache import cache_folder
 from vsil_audit.runs.folder import write_atomically
 
 VERSION = 1
@@ -22,7 +22,7 @@ def acknowledge(cache: Path | None, *, acknowledged: bool) -> bool:
 
     Raises ConfigurationError (exit code 2) with the notice where nobody has.
     """
-    file = (cache or default_store_path().parent) / f"use-acknowledged-{VERSION}"
+    file = (cache or cache_folder()) / f"use-acknowledged-{VERSION}"
     if acknowledged:
         write_atomically(file, NOTICE.encode())
     elif not file.is_file():
