@@ -11,6 +11,8 @@ from vsil_audit.features.facts import ImageError, ImageFacts
 from vsil_audit.images import ImageLimits, read_bytes
 from vsil_audit.pair import Pair
 
+NO_IMAGE = "it has no image, so that its text is all there is"
+
 
 @dataclass(frozen=True, slots=True)
 class SourcePair:

@@ -14,7 +14,8 @@ from vsil_audit.pair import Json
 @dataclass(frozen=True, slots=True)
 class Vote:
     """What one judge (a model or a detector) said. `verdict`: `pass`, `reject`, or `failed` where there is none, with
-    the reason in `says`. `call`: digest of the request, for models."""
+    the reason in `says`; `abstained` of a detector that had nothing to compare. `call`: digest of the request, for
+    models."""
 
     by: str
     verdict: str

@@ -13,9 +13,11 @@ from vsil_audit.builders.gates.base import GateResult, Vote
 from vsil_audit.builders.gates.panel import FAILED, PASS, REJECT
 from vsil_audit.detectors.chat import Ask
 from vsil_audit.features.facts import ImageFacts
-from vsil_audit.pair import Finding, ImageRef, Pair
+from vsil_audit.pair import Abstained, Finding, ImageRef, Pair, Scored
 
 LETTER = "A'"
+ABSTAINED = "abstained"
+"""The verdict of a detector that had nothing to compare; it is neither for nor against."""
 
 Facts = Callable[[BuiltImage], Awaitable[ImageFacts]]
 """What is found in an image of a draft, OCR included."""
@@ -55,15 +57,29 @@ def as_pair(draft: Draft) -> Pair:
     )
 
 
-def overlap_result(findings: Sequence[Finding]) -> GateResult:
-    """The findings of the content detectors as the gate's result."""
+def overlap_result(findings: Sequence[Finding], before: Sequence[Finding] | None = None) -> GateResult:
+    """The findings of the content detectors as the gate's result. `before`: theirs of the pair as it was, where nobody
+    else looks: then one of them must look now, and all that could look at it then."""
     by = ", ".join(f.detector for f in findings if suspected([f]))
     reason = f"the text says what the image shows: {by}" if by else ""
-    return GateResult(LETTER, not by, reason, tuple(votes(findings)))
+    if not by and before is not None:
+        reason = _unseen(findings, before)
+    return GateResult(LETTER, False if by else None if reason else True, reason, tuple(votes(findings)))
+
+
+def _unseen(findings: Sequence[Finding], before: Sequence[Finding]) -> str:
+    """Why nothing can be said; empty where something can."""
+    looked = {f.detector for f in findings if isinstance(f.outcome, Scored)}
+    gone = [f.detector for f in before if isinstance(f.outcome, Scored) and f.detector not in looked]
+    if gone:
+        return f"cannot look at it any more: {', '.join(gone)}"
+    return "" if looked else "no content detector could look at it"
 
 
 def votes(findings: Sequence[Finding]) -> Iterator[Vote]:
     for finding in findings:
         said = ", ".join(failures([finding]))
         verdict = FAILED if said else REJECT if suspected([finding]) else PASS
+        if isinstance(finding.outcome, Abstained):
+            verdict, said = ABSTAINED, finding.outcome.reason
         yield Vote(finding.detector, verdict, said, details={"score": scores([finding])[finding.detector]})

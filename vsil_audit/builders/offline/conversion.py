@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from vsil_audit.builders.content_lens import ContentLens, suspected
 from vsil_audit.builders.draft import BuiltImage, Draft, Step
 from vsil_audit.builders.folder import BuildFolder
-from vsil_audit.builders.gates.base import GateResult
-from vsil_audit.builders.gates.overlap import LETTER, votes
+from vsil_audit.builders.gates.base import GateResult, Vote
+from vsil_audit.builders.gates.hygiene import LETTER as HYGIENE
+from vsil_audit.builders.gates.overlap import overlap_result
+from vsil_audit.builders.gates.panel import REJECT
 from vsil_audit.builders.generators.base import GenerationFailure, ImageRequest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.offline.rewriting import Rewriting, rewrite
+from vsil_audit.builders.protection import REFUSAL, forbidden
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.seeds import seed_of
-from vsil_audit.builders.source_pairs import SourcePair, draft_of, source_pair
+from vsil_audit.builders.source_pairs import NO_IMAGE, SourcePair, draft_of, source_pair
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.words import stem, words
@@ -59,24 +62,35 @@ class OfflineConversion:
 
     def _records(self, subjects: Sequence[SourcePair]) -> Iterator[Record]:
         before = self._lens.look([s.pair for s in subjects], [s.facts for s in subjects])
-        leaking = [place for place, found in enumerate(before) if suspected(found)]
+        leaking = [p for p, found in enumerate(before) if suspected(found) and not _refused(subjects[p])]
         chosen = [subjects[place] for place in leaking]
         rewritings = rewrite(
             [s.pair for s in chosen], [s.facts for s in chosen], [before[place] for place in leaking], self._lens
         )
-        changed = dict(zip(leaking, self._settled(chosen, rewritings), strict=True))
+        settled = self._settled(chosen, rewritings, [before[place] for place in leaking])
+        changed = dict(zip(leaking, settled, strict=True))
         for place, (subject, found) in enumerate(zip(subjects, before, strict=True)):
-            if place in changed:
+            if _refused(subject):
+                yield _refusal(self._draft(subject), subject.pair.text)
+            elif place in changed:
                 yield changed[place]
             elif not subject.pair.text.strip():
                 yield self._out_of_reach(subject, "the query is empty")
             elif subject.trouble:
                 yield self._out_of_reach(subject, subject.trouble)
+            elif subject.data is None:
+                yield self._out_of_reach(subject, NO_IMAGE)
             else:
-                gate = GateResult(LETTER, passed=True, votes=tuple(votes(found)))
-                yield Record(self._draft(subject), Fate.KEPT, (gate,), source_text=subject.pair.text)
+                gate = overlap_result(found, before=found)
+                fate = Fate.KEPT if gate.passed else Fate.UNDECIDED
+                yield Record(self._draft(subject), fate, (gate,), reason=gate.reason, source_text=subject.pair.text)
 
-    def _settled(self, subjects: Sequence[SourcePair], rewritings: Sequence[Rewriting]) -> list[Record]:
+    def _settled(
+        self,
+        subjects: Sequence[SourcePair],
+        rewritings: Sequence[Rewriting],
+        before: Sequence[Sequence[Finding]],
+    ) -> list[Record]:
         """Images for those that need one, all drawn before the first is read back."""
         images = [self._image(subject, rewriting) for subject, rewriting in zip(subjects, rewritings, strict=True)]
         facts = [
@@ -87,8 +101,8 @@ class OfflineConversion:
         seen = [(f,) if f is not None else subject.facts for f, subject in zip(found, subjects, strict=True)]
         texts = [replace(s.pair, text=r.text) for s, r in zip(subjects, rewritings, strict=True)]
         looks = self._lens.look(texts, seen)
-        together = zip(subjects, rewritings, images, found, looks, strict=True)
-        return [self._record(subject, r, made, f, look) for subject, r, made, f, look in together]
+        together = zip(subjects, rewritings, images, found, looks, before, strict=True)
+        return [self._record(subject, r, made, f, look, were) for subject, r, made, f, look, were in together]
 
     def _image(self, subject: SourcePair, rewriting: Rewriting) -> _Drawn | str | None:
         """What was drawn; None where the image stays as it is; or, in words, why there is no image."""
@@ -99,6 +113,8 @@ class OfflineConversion:
         if subject.data is not None and not rewriting.moves:
             return None
         phrase = rewriting.moves or ", ".join(one.removed for one in rewriting.replacements)
+        if subject.data is None:
+            phrase = _on_a_card(phrase, subject.pair.key_phrase or "")
         seed = seed_of(self._seed, subject.pair.id)
         if subject.data is None:
             made = self._drawer.card(ImageRequest(phrase, seed))
@@ -118,6 +134,7 @@ class OfflineConversion:
         made: _Drawn | str | None,
         facts: ImageFacts | None,
         look: Sequence[Finding],
+        before: Sequence[Finding],
     ) -> Record:
         pair = subject.pair
         if rewriting.reason:
@@ -130,15 +147,14 @@ class OfflineConversion:
         elif not draft.description:  # so that whoever scans the new set knows what its texts must not say
             removed = ", ".join(dict.fromkeys(one.removed for one in rewriting.replacements))
             draft = replace(draft, description=f"the words “{removed}”")
-        gate = GateResult(LETTER, passed=not suspected(look), votes=tuple(votes(look)))
-        if not gate.passed:
-            by = ", ".join(f.detector for f in look if suspected([f]))
-            return Record(draft, Fate.REJECTED, (gate,), reason=f"suspected again by {by}", source_text=pair.text)
-        return Record(draft, Fate.BUILT, (gate,), source_text=pair.text)
+        gate = overlap_result(look, before=before)
+        fate = {True: Fate.BUILT, False: Fate.REJECTED, None: Fate.UNDECIDED}[gate.passed]
+        return Record(draft, fate, (gate,), reason=gate.reason, source_text=pair.text)
 
     def _with_drawn(self, draft: Draft, subject: SourcePair, made: _Drawn, facts: ImageFacts) -> Draft:
         shows = f"the words “{made.phrase}”"
-        description = f"{draft.description.rstrip('.')}; below it {shows}" if draft.description else shows
+        under = subject.data is not None and draft.description  # what describes an absent image describes no card
+        description = f"{draft.description.rstrip('.')}; below it {shows}" if under else shows
         digest = self._out.keep_image(made.data, made.format)
         image = BuiltImage(digest, made.format, self._drawer.identity, made.phrase, made.seed, description)
         step = Step(
@@ -165,6 +181,27 @@ class _Drawn:
     format: str
     phrase: str
     seed: int | None
+
+
+def _on_a_card(moved: str, key_phrase: str) -> str:
+    """All that the pair is about, where that is more than what its text said of it."""
+    told, about = ({stem(word.folded) for word in words(text)} for text in (moved, key_phrase))
+    if about <= told:
+        return moved
+    return key_phrase if told <= about else f"{key_phrase}, {moved}"
+
+
+def _refused(subject: SourcePair) -> bool:
+    """Whether its words, its category's or those in its image are of what is never built."""
+    pair = subject.pair
+    drawn = [line.text for facts in subject.facts for line in facts.ocr or ()]
+    told = (pair.text, pair.description or "", pair.key_phrase or "", pair.subcategory or "", *drawn)
+    return forbidden(*told, category=pair.category or "")
+
+
+def _refusal(draft: Draft, text: str) -> Record:
+    result = GateResult(HYGIENE, passed=False, reason=REFUSAL, votes=(Vote("hygiene", REJECT, REFUSAL),))
+    return Record(draft, Fate.REJECTED, (result,), reason=REFUSAL, source_text=text)
 
 
 def _rewritten(rewriting: Rewriting) -> Step:

@@ -1,0 +1,97 @@
+"""What `convert --offline` may say of a pair: nothing where nobody looked, nothing of an image that is not there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders.test_offline_conversion import options, write_set
+
+from vsil_audit.builders.convert import convert_offline
+from vsil_audit.builders.finishing import Built
+from vsil_audit.builders.gates.overlap import overlap_result
+from vsil_audit.builders.record import Fate, Record
+from vsil_audit.pair import Abstained, Failed, Finding, Scored, Verdict
+
+ROWS: dict[str, dict[str, str]] = {
+    "leaks": {"question": "How do I hide a garden gnome in the hedge?", "description": "A garden gnome in a hedge"},
+    "does-not": {"question": "What is this thing good for?", "description": "A rusty watering can"},
+    "undescribed": {"question": "May I take it home with me?"},
+    "text-only": {"question": "May I keep it in my garage?", "image": "", "description": "A tin rooster"},
+    "card": {
+        "question": "How do I borrow a plaster heron?",
+        "key_phrase": "borrow a plaster heron from a museum",
+        "image": "",
+    },
+    "never": {"question": "Which swimsuits fit this child?", "description": "A catalogue of swimsuits"},
+    "never-drawn": {"question": "What is written on this?", "drawn": "SWIMSUITS FOR KIDS"},
+    "toys": {"question": "May these children play with it?", "description": "A wooden duck on wheels"},
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    root = tmp_path_factory.mktemp("claims")
+    scan = options(root / "cache", skip=("harm_prior", "topic_probe"))
+    return convert_offline(write_set(root / "set", ROWS), root / "new", options=scan)
+
+
+@pytest.fixture(scope="module")
+def records(built: Built) -> dict[str, Record]:
+    return {record.draft.id: record for record in built.folder.records()}
+
+
+def test_a_pair_without_image_does_not_need_it(records: dict[str, Record]) -> None:
+    assert records["text-only"].fate is Fate.UNFIXED
+    assert records["text-only"].reason.startswith("it has no image")
+
+
+def test_a_card_carries_all_that_the_pair_is_about_and_is_described_as_what_it_is(records: dict[str, Record]) -> None:
+    draft = records["card"].draft
+    assert records["card"].fate is Fate.BUILT
+    assert draft.image is not None
+    assert draft.image.prompt == "borrow a plaster heron from a museum"
+    assert draft.description == "the words “borrow a plaster heron from a museum”"
+
+
+@pytest.mark.parametrize("name", ["never", "never-drawn"])
+def test_what_is_never_built_is_refused_without_models_too(built: Built, records: dict[str, Record], name: str) -> None:
+    record = records[name]
+    assert (record.fate, record.stopped_by) == (Fate.REJECTED, "E")
+    assert name not in (built.path / "data.json").read_text()
+
+
+def test_children_and_toys_are_no_reason(records: dict[str, Record]) -> None:
+    assert records["toys"].fate is Fate.KEPT
+
+
+def test_a_detector_that_had_nothing_to_compare_is_no_vote(records: dict[str, Record]) -> None:
+    votes = {vote.by: vote for vote in records["undescribed"].gates[0].votes}
+    assert (votes["description_overlap"].verdict, votes["description_overlap"].says) == ("abstained", "no description")
+
+
+def test_what_nobody_could_look_at_is_not_passed_on(tmp_path: Path) -> None:
+    source = write_set(tmp_path / "set", {name: ROWS[name] for name in ("leaks", "does-not", "undescribed")})
+    scan = options(tmp_path / "cache", detectors=("description_overlap",))
+    built = convert_offline(source, tmp_path / "new", options=scan)
+    fates = {record.draft.id: (record.fate, record.reason) for record in built.folder.records()}
+    assert fates["undescribed"] == (Fate.UNDECIDED, "no content detector could look at it")
+    assert fates["does-not"][0] is Fate.KEPT
+    gate = next(gate for gate in built.summary.gates if gate.gate == "A'")
+    assert (gate.seen, gate.passed, gate.rejected, gate.undecided) == (3, 2, 0, 1)
+
+
+def finding(detector: str, outcome: Scored | Abstained | Failed, verdict: Verdict = Verdict.CLEAR) -> Finding:
+    return Finding(detector, "a", outcome, verdict if isinstance(outcome, Scored) else None)
+
+
+def test_detectors_must_look_at_a_rewritten_pair_as_they_looked_before() -> None:
+    before = [finding("ocr_overlap", Scored(0.9), Verdict.SUSPECTED), finding("description_overlap", Scored(0.1))]
+    clear = [finding("ocr_overlap", Scored(0.0)), finding("description_overlap", Scored(0.1))]
+    assert overlap_result(clear, before=before).passed is True
+    for outcome in (Failed("ocr_error", "no engine"), Abstained("no image")):
+        blind = overlap_result([finding("ocr_overlap", outcome), clear[1]], before=before)
+        assert (blind.passed, blind.reason) == (None, "cannot look at it any more: ocr_overlap")
+    still = [replace(before[0]), finding("description_overlap", Failed("timeout", ""))]
+    assert overlap_result(still, before=before).passed is False, "what is seen is seen"
