@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,16 @@ def test_a_clip_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError):
         ClipLikeness(str(tmp_path))
+
+
+def test_by_default_a_model_is_used_only_where_it_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from vsil_audit.builders import publishing
+    from vsil_audit.detectors.base import Readiness
+
+    monkeypatch.setattr(publishing, "clip_readiness", lambda name: Readiness(ready=False, reason="not here"))
+    options = publishing.SetOptions(twins=TwinWay.BENIGN_IMAGE, pool=pool_of(tmp_path / "pool", range(2)))
+    assert options.clip_model == ""
+    assert options.told()["likeness"] == PlainLikeness.name
+    monkeypatch.setattr(publishing, "clip_readiness", lambda name: Readiness(ready=True))
+    assert options.told()["likeness"] == publishing.DEFAULT_CLIP
+    assert replace(options, clip=publishing.NO_CLIP).clip_model == ""

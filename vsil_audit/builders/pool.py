@@ -26,9 +26,7 @@ _SIDE = 8
 
 
 class Likeness(Protocol):
-    """`identity` goes into the build's settings. Of n images a matrix (n, d); near vectors look alike."""
-
-    identity: str
+    """Of n images a matrix (n, d); near vectors look alike."""
 
     def vectors(self, images: Sequence[DecodedImage]) -> Vectors: ...
 
@@ -36,7 +34,7 @@ class Likeness(Protocol):
 class PlainLikeness:
     """Colours at 8 x 8 places, the perceptual hash, shape and size: no model."""
 
-    identity = "colours, perceptual hash and size 1"
+    name = "colours, perceptual hash and size 1"
 
     def vectors(self, images: Sequence[DecodedImage]) -> Vectors:
         return np.stack([self._vector(image) for image in images]).astype(np.float32)

@@ -12,6 +12,7 @@ from typing import Any
 
 from vsil_audit.builders.balance import balance
 from vsil_audit.builders.card import CARD, UNKNOWN, card
+from vsil_audit.builders.clip_likeness import ClipLikeness
 from vsil_audit.builders.draft import Draft
 from vsil_audit.builders.emission import source_of
 from vsil_audit.builders.folder import BuildFolder, BuildManifest
@@ -26,16 +27,19 @@ from vsil_audit.builders.selection import finished_records, left_out, twin_of, t
 from vsil_audit.builders.summarise import summarise
 from vsil_audit.builders.summary import BuildSummary
 from vsil_audit.builders.twins import TwinMaker, TwinWay, judged
+from vsil_audit.features.clip.model import DEFAULT_CLIP, clip_readiness
 from vsil_audit.gateway.blocking import GatewayThread
 from vsil_audit.images import ImageLimits
 from vsil_audit.runs.folder import write_atomically
 
 REPORT = "report.html"
+NO_CLIP = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class SetOptions:
-    """`pool`: folder of benign images, or a benign benchmark, for twins; `clip`: model that says which look alike.
+    """`pool`: folder of benign images, or a benign benchmark, for twins; `clip`: CLIP model that says which look alike,
+    NO_CLIP for none, and by default the usual one where it is here.
     `balance`: leave pairs out until style says nothing of where a pair is from. `licence`: of the source, as the card
     names it. `hf`: also write the set as `datasets.save_to_disk` would."""
 
@@ -50,8 +54,17 @@ class SetOptions:
         """What of it decides which pairs come out, for the build's manifest."""
         told: dict[str, Any] = {"twins": None, "balance": self.balance}
         if self.twins is not None:
-            told |= {"twins": self.twins.value, "clip": self.clip, "pool": _listing(self.pool) if self.pool else None}
+            told |= {"twins": self.twins.value, "pool": None}
+        if self.twins is not None and self.pool is not None:
+            told |= {"pool": _listing(self.pool), "likeness": self.clip_model or PlainLikeness.name}
         return told
+
+    @property
+    def clip_model(self) -> str:
+        """The CLIP model that looks; empty for none."""
+        if self.clip:
+            return "" if self.clip == NO_CLIP else self.clip
+        return DEFAULT_CLIP if clip_readiness(DEFAULT_CLIP).ready else ""
 
 
 def _listing(pool: Path) -> str:
@@ -89,11 +102,7 @@ class Publishing:
 
     @cached_property
     def _likeness(self) -> Likeness:
-        if not self._options.clip:
-            return PlainLikeness()
-        from vsil_audit.builders.clip_likeness import ClipLikeness
-
-        return ClipLikeness(self._options.clip)
+        return ClipLikeness(self._options.clip_model) if self._options.clip_model else PlainLikeness()
 
     def select(self) -> None:
         """Choose anew from the records what is in the set, and make the twins: before every `emit`."""
