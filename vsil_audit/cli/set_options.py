@@ -38,7 +38,7 @@ def finished_set_options(command: F) -> F:
             "--clip",
             metavar="MODEL",
             default="",
-            help="CLIP model that says which look alike, as in a scan, or none. [default: the usual one, if it is here]",
+            help="CLIP model that says which look alike, or none. [default: a scan's own, if it is here]",
         ),
         _option(
             "--balance",
