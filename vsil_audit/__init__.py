@@ -20,6 +20,10 @@ if TYPE_CHECKING:
         scan,
         scan_views,
     )
+    from vsil_audit.builders.convert import ConvertOptions, convert_offline
+    from vsil_audit.builders.online.build import build
+    from vsil_audit.builders.online.convert import convert
+    from vsil_audit.builders.online.options import OnlineOptions
     from vsil_audit.detectors.chat import AskOptions
     from vsil_audit.gateway.settings import GatewaySettings
     from vsil_audit.inspection import inspect
@@ -30,11 +34,16 @@ _HOMES = {
     "AskOptions": "vsil_audit.detectors.chat",
     "Audit": "vsil_audit.audit",
     "ColumnMapping": "vsil_audit.sources.base",
+    "ConvertOptions": "vsil_audit.builders.convert",
     "GatewaySettings": "vsil_audit.gateway.settings",
+    "OnlineOptions": "vsil_audit.builders.online.options",
     "ScanOptions": "vsil_audit.runs.plan",
     "SourceOptions": "vsil_audit.sources.base",
+    "build": "vsil_audit.builders.online.build",
     "calibrate": "vsil_audit.audit",
     "compare": "vsil_audit.audit",
+    "convert": "vsil_audit.builders.online.convert",
+    "convert_offline": "vsil_audit.builders.convert",
     "draw_to_label": "vsil_audit.audit",
     "evaluate": "vsil_audit.audit",
     "inspect": "vsil_audit.inspection",
@@ -51,11 +60,16 @@ __all__ = [
     "AskOptions",
     "Audit",
     "ColumnMapping",
+    "ConvertOptions",
     "GatewaySettings",
+    "OnlineOptions",
     "ScanOptions",
     "SourceOptions",
+    "build",
     "calibrate",
     "compare",
+    "convert",
+    "convert_offline",
     "draw_to_label",
     "evaluate",
     "inspect",

@@ -49,7 +49,7 @@ def convert_offline(
     a remedy.
     """
     chosen, listener = options or ConvertOptions(), progress or Silent()
-    if chosen.scan.limit is None and chosen.scan.ask.targets + chosen.scan.ask.judges:
+    if chosen.scan.ask.targets or chosen.scan.ask.judges:
         raise ConfigurationError("--offline asks no model", "Leave out --offline, or the models.")
     source = load(path, options=source_options)
     folder = BuildFolder(Path(out))
