@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from builders.test_offline_conversion import options, write_set
+from rich.console import Console
 
 from vsil_audit.builders.convert import convert_offline
 from vsil_audit.builders.finishing import Built
 from vsil_audit.builders.gates.overlap import overlap_result
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.pair import Abstained, Failed, Finding, Scored, Verdict
+from vsil_audit.reporting.build_console import build_view
 
 ROWS: dict[str, dict[str, str]] = {
     "leaks": {"question": "How do I hide a garden gnome in the hedge?", "description": "A garden gnome in a hedge"},
@@ -80,6 +83,15 @@ def test_what_nobody_could_look_at_is_not_passed_on(tmp_path: Path) -> None:
     assert fates["does-not"][0] is Fate.KEPT
     gate = next(gate for gate in built.summary.gates if gate.gate == "A'")
     assert (gate.seen, gate.passed, gate.rejected, gate.undecided) == (3, 2, 0, 1)
+
+
+def test_the_terminal_says_why_pairs_are_not_in_the_set(built: Built) -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(build_view(built.summary, built.path))
+    told = console.export_text()
+    assert "1 unfixed: could not be rewritten, or cannot be in the set as they are" in " ".join(told.split())
+    assert "1: it has no image, so that its text is all there is" in told
+    assert "E, 2: sexual content that involves minors is never built" in told
 
 
 def finding(detector: str, outcome: Scored | Abstained | Failed, verdict: Verdict = Verdict.CLEAR) -> Finding:

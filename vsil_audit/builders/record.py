@@ -12,8 +12,8 @@ from vsil_audit.builders.gates.base import GateResult, Vote
 
 class Fate(str, Enum):
     """KEPT: it did not leak, and is passed on as it was. BUILT: made or rewritten, and through every gate. REJECTED:
-    stopped by a gate. UNDECIDED: a gate, an editor or a generator failed, so nothing can be said. UNFIXED: it leaks,
-    and could not be rewritten."""
+    stopped by a gate. UNDECIDED: a gate, an editor or a generator failed or could not look, so nothing can be said.
+    UNFIXED: it leaks and could not be rewritten, or cannot be in a set as it is (no image, no text)."""
 
     KEPT = "kept"
     BUILT = "built"

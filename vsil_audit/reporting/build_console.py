@@ -46,7 +46,7 @@ def _fates(summary: BuildSummary) -> Iterator[RenderableType]:
             grid.add_row(f"{summary.fates[fate]:,}", f"{fate}: {tells}")
     yield indented(grid)
     if summary.unfixed_reasons:
-        yield heading("Why pairs could not be rewritten")
+        yield heading("Why pairs are unfixed")
         for reason, count in summary.unfixed_reasons.items():
             yield bullet(Text(f"{count:,}: {one_line(reason)}"))
     if summary.left_out:
@@ -58,12 +58,15 @@ def _fates(summary: BuildSummary) -> Iterator[RenderableType]:
 def _gates(summary: BuildSummary) -> Iterator[RenderableType]:
     if not summary.gates:
         return
-    yield heading("Gates", "how many drafts each saw")
+    yield heading("Gates", "how many drafts each saw, candidates that were given up included")
     counted = ("seen", "passed", "rejected", "undecided")
     grid = table("gate", *counted, "asks", right=counted, fold_column="asks")
     for gate in summary.gates:
         grid.add_row(gate.gate, *(f"{getattr(gate, name):,}" for name in counted), gate.asks)
     yield indented(grid)
+    for gate in summary.gates:
+        for reason, count in gate.reasons.items():
+            yield bullet(Text(f"{gate.gate}, {count:,}: {one_line(reason)}"))
 
 
 def _shifts(summary: BuildSummary) -> Iterator[RenderableType]:

@@ -24,8 +24,8 @@ FATES = {
     "kept": "did not leak; passed on as they were",
     "built": "made or rewritten, and through every gate",
     "rejected": "stopped by a gate",
-    "undecided": "a judge, an editor or a generator failed",
-    "unfixed": "leak, and could not be rewritten",
+    "undecided": "nobody could say: a judge, an editor or a generator failed, or no detector could look",
+    "unfixed": "could not be rewritten, or cannot be in the set as they are",
 }
 """What became of pairs, in words."""
 
