@@ -267,7 +267,7 @@ def test_an_unreliable_endpoint_changes_nothing(few: Path, tmp_path: Path) -> No
     with serving(Cast(FEW)) as server:
         calm = convert(few, tmp_path / "calm", without_judges(server, tmp_path / "a"), command="x")
         server.faults = Faults(too_many=0.1, server_error=0.1, hang=0.05, malformed=0.1, cut=0.05)
-        retry = RetryPolicy(attempt_timeout=0.5, total_timeout=30, base=0.01, longest=0.1, timeout=20, malformed=20)
+        retry = RetryPolicy(attempt_timeout=2, total_timeout=120, base=0.01, longest=0.1, timeout=40, malformed=40)
         settings = GatewaySettings(retry=retry)
         scan = replace(options(server, tmp_path / "b").scan, gateway=settings)
         rough = convert(few, tmp_path / "rough", without_judges(server, tmp_path / "b", scan=scan), command="x")
@@ -284,7 +284,7 @@ class Silent(ChatServer):
 
 def test_an_editor_that_keeps_silent_is_no_verdict(few: Path, tmp_path: Path) -> None:
     with Silent(Cast(FEW).answer) as server:
-        settings = GatewaySettings(retry=RetryPolicy(attempt_timeout=0.3, total_timeout=1, base=0.01, longest=0.1))
+        settings = GatewaySettings(retry=RetryPolicy(attempt_timeout=2, total_timeout=5, base=0.01, longest=0.1))
         scan = replace(options(server, tmp_path / "a").scan, gateway=settings)
         built = convert(few, tmp_path / "out", without_judges(server, tmp_path / "a", scan=scan))
     ada = next(record for record in built.folder.records() if record.draft.id == "Ada")
