@@ -117,7 +117,7 @@ def test_a_hang_ends_in_time_and_may_have_been_charged() -> None:
     assert isinstance(made, GenerationFailure)
     assert made.kind == "timeout"
     assert not made.resumable
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 30  # and not the minute that the server takes
     assert maker.spend.uncertain_images == 2
 
 
