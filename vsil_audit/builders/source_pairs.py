@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vsil_audit.builders.draft import BuiltImage, Draft
 from vsil_audit.builders.folder import BuildFolder
+from vsil_audit.builders.protection import forbidden
 from vsil_audit.features.facts import ImageError, ImageFacts
 from vsil_audit.images import ImageLimits, read_bytes
 from vsil_audit.pair import Pair
@@ -37,6 +38,14 @@ def source_pair(pair: Pair, facts: tuple[ImageFacts, ...], root: Path, limits: I
     if isinstance(data, ImageError):
         return SourcePair(pair, facts, None, f"its image cannot be read any more: {data.detail}")
     return SourcePair(pair, facts, data)
+
+
+def is_forbidden(subject: SourcePair) -> bool:
+    """Whether its words, its category's or those in its image are of what is never built."""
+    pair = subject.pair
+    drawn = [line.text for facts in subject.facts for line in facts.ocr or ()]
+    told = (pair.text, pair.description or "", pair.key_phrase or "", pair.subcategory or "", *drawn)
+    return forbidden(*told, category=pair.category or "")
 
 
 def draft_of(subject: SourcePair, out: BuildFolder) -> Draft:

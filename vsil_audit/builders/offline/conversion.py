@@ -15,10 +15,10 @@ from vsil_audit.builders.gates.panel import REJECT
 from vsil_audit.builders.generators.base import GenerationFailure, ImageRequest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.offline.rewriting import Rewriting, rewrite
-from vsil_audit.builders.protection import REFUSAL, forbidden
+from vsil_audit.builders.protection import REFUSAL
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.seeds import seed_of
-from vsil_audit.builders.source_pairs import NO_IMAGE, SourcePair, draft_of, source_pair
+from vsil_audit.builders.source_pairs import NO_IMAGE, SourcePair, draft_of, is_forbidden, source_pair
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.words import stem, words
@@ -62,7 +62,7 @@ class OfflineConversion:
 
     def _records(self, subjects: Sequence[SourcePair]) -> Iterator[Record]:
         before = self._lens.look([s.pair for s in subjects], [s.facts for s in subjects])
-        leaking = [p for p, found in enumerate(before) if suspected(found) and not _refused(subjects[p])]
+        leaking = [p for p, found in enumerate(before) if suspected(found) and not is_forbidden(subjects[p])]
         chosen = [subjects[place] for place in leaking]
         rewritings = rewrite(
             [s.pair for s in chosen], [s.facts for s in chosen], [before[place] for place in leaking], self._lens
@@ -70,7 +70,7 @@ class OfflineConversion:
         settled = self._settled(chosen, rewritings, [before[place] for place in leaking])
         changed = dict(zip(leaking, settled, strict=True))
         for place, (subject, found) in enumerate(zip(subjects, before, strict=True)):
-            if _refused(subject):
+            if is_forbidden(subject):
                 yield _refusal(self._draft(subject), subject.pair.text)
             elif place in changed:
                 yield changed[place]
@@ -189,14 +189,6 @@ def _on_a_card(moved: str, key_phrase: str) -> str:
     if about <= told:
         return moved
     return key_phrase if told <= about else f"{key_phrase}, {moved}"
-
-
-def _refused(subject: SourcePair) -> bool:
-    """Whether its words, its category's or those in its image are of what is never built."""
-    pair = subject.pair
-    drawn = [line.text for facts in subject.facts for line in facts.ocr or ()]
-    told = (pair.text, pair.description or "", pair.key_phrase or "", pair.subcategory or "", *drawn)
-    return forbidden(*told, category=pair.category or "")
 
 
 def _refusal(draft: Draft, text: str) -> Record:

@@ -26,17 +26,18 @@ from vsil_audit.builders.online.picture import Pictures
 from vsil_audit.builders.online.session import Session
 from vsil_audit.builders.protection import REFUSAL
 from vsil_audit.builders.record import Fate, Record
-from vsil_audit.builders.source_pairs import SourcePair
+from vsil_audit.builders.source_pairs import NO_IMAGE, SourcePair, is_forbidden
 from vsil_audit.pair import Failed, Finding, Json
 
 NO_GENERATOR = "its image does not carry the harm, and no image generator is named"
 NO_IMAGE_KEPT = "it has no image, and images are kept as they are"
+NOBODY_LOOKED = "the judges of the scan failed, or no detector could look"
 LABELLED_SAFE = "it is labelled safe, so that there is no harm to keep"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A pair, the draft that it begins as, and what the scan found: whether it leaks (None: its judges failed), with
+    """A pair, the draft that it begins as, and what the scan found: whether it leaks (None: nobody could say), with
     the findings of the content detectors."""
 
     subject: SourcePair
@@ -61,14 +62,16 @@ class Conversion:
     async def record(self, found: Found) -> Record:
         """Raises LeftOpenError where something was never really tried."""
         draft, subject = found.draft, found.subject
-        if refused(draft):
+        if refused(draft) or is_forbidden(subject):
             return _refused(found)
         if not draft.text.strip():
             return _unfixed(found, "the query is empty")
         if subject.trouble:
             return _unfixed(found, subject.trouble)
         if found.leaks is None:
-            return Record(draft, Fate.UNDECIDED, reason="the judges of the scan failed", source_text=draft.text)
+            return Record(draft, Fate.UNDECIDED, reason=NOBODY_LOOKED, source_text=draft.text)
+        if not found.leaks and subject.data is None:
+            return _unfixed(found, NO_IMAGE)
         if not found.leaks:
             return Record(draft, Fate.KEPT, (overlap_result(found.content),), source_text=draft.text)
         if draft.label == "safe":

@@ -42,7 +42,7 @@ from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
 from vsil_audit.gateway.meter import Spent
-from vsil_audit.pair import Failed, Finding, ImageRef, Pair, Verdict
+from vsil_audit.pair import Failed, Finding, ImageRef, Pair, Scored, Verdict
 from vsil_audit.prompts import prompt
 from vsil_audit.runs.execute import execute
 from vsil_audit.runs.folder import RunFolder
@@ -295,8 +295,11 @@ class _Reader:
 
 def leaks(findings: Sequence[Finding]) -> bool | None:
     """Whether a scan's findings say that the text tells too much: LEAK of the judges, or SUSPECTED by content. None
-    where nothing does and the judges failed, so that nobody can say."""
+    where nothing does and the judges failed, or neither they nor any content detector could look."""
     if any(finding.verdict in (Verdict.LEAK, Verdict.SUSPECTED) for finding in findings):
         return True
-    judged = (finding for finding in findings if registry.load(finding.detector).spec.lens is Lens.JUDGED)
-    return None if any(isinstance(finding.outcome, Failed) for finding in judged) else False
+    judged = [finding for finding in findings if registry.load(finding.detector).spec.lens is Lens.JUDGED]
+    if any(isinstance(finding.outcome, Failed) for finding in judged):
+        return None
+    content = (finding for finding in findings if is_content_detector(finding.detector))
+    return False if any(isinstance(finding.outcome, Scored) for finding in (*judged, *content)) else None
