@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from builders.test_offline_conversion import options, write_set
 from rich.console import Console
 
 from vsil_audit.builders.convert import convert_offline
-from vsil_audit.builders.finishing import Built
+from vsil_audit.builders.finishing import Built, lost_sight
 from vsil_audit.builders.gates.overlap import overlap_result
 from vsil_audit.builders.record import Fate, Record
+from vsil_audit.errors import ConfigurationError
 from vsil_audit.pair import Abstained, Failed, Finding, Scored, Verdict
 from vsil_audit.reporting.build_console import build_view
+from vsil_audit.runs.folder import RunFolder
 
 ROWS: dict[str, dict[str, str]] = {
     "leaks": {"question": "How do I hide a garden gnome in the hedge?", "description": "A garden gnome in a hedge"},
@@ -85,6 +88,13 @@ def test_what_nobody_could_look_at_is_not_passed_on(tmp_path: Path) -> None:
     assert (gate.seen, gate.passed, gate.rejected, gate.undecided) == (3, 2, 0, 1)
 
 
+def test_the_data_are_never_written_into(tmp_path: Path) -> None:
+    source = write_set(tmp_path / "set", {"leaks": ROWS["leaks"]})
+    with pytest.raises(ConfigurationError, match="lies inside"):
+        convert_offline(source, source / "new", options=options(tmp_path / "cache"))
+    assert sorted(file.name for file in source.iterdir()) == ["data.json", "images"]
+
+
 def test_the_terminal_says_why_pairs_are_not_in_the_set(built: Built) -> None:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(build_view(built.summary, built.path))
@@ -107,3 +117,24 @@ def test_detectors_must_look_at_a_rewritten_pair_as_they_looked_before() -> None
         assert (blind.passed, blind.reason) == (None, "cannot look at it any more: ocr_overlap")
     still = [replace(before[0]), finding("description_overlap", Failed("timeout", ""))]
     assert overlap_result(still, before=before).passed is False, "what is seen is seen"
+
+
+class Looked:
+    """As much of a run as tells who looked at what."""
+
+    def __init__(self, *found: Finding) -> None:
+        self._found = found
+
+    def detectors(self) -> list[str]:
+        return sorted({one.detector for one in self._found})
+
+    def findings(self, name: str) -> list[Finding]:
+        return [one for one in self._found if one.detector == name]
+
+
+def test_the_set_says_when_the_scan_after_sees_less_than_the_one_before() -> None:
+    before = Looked(finding("description_overlap", Scored(0.9)), finding("ocr_overlap", Abstained("no image")))
+    blind = Looked(finding("description_overlap", Abstained("no description")), finding("ocr_overlap", Scored(0.0)))
+    told = lost_sight(cast("RunFolder", before), cast("RunFolder", blind))
+    assert told == ["description_overlap could look at 1 pair before, and cannot in the finished set."]
+    assert lost_sight(cast("RunFolder", before), cast("RunFolder", before)) == []

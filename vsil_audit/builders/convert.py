@@ -52,7 +52,7 @@ def convert_offline(
     if chosen.scan.ask.targets or chosen.scan.ask.judges:
         raise ConfigurationError("--offline asks no model", "Leave out --offline, or the models.")
     source = load(path, options=source_options)
-    folder = BuildFolder(Path(out))
+    folder = BuildFolder.beside(Path(out), path)
     own = folder.path / PROVENANCE
     plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / BEFORE))
     drawer = Typographic(chosen.font)

@@ -26,13 +26,14 @@ from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import Lens, Unit
 from vsil_audit.errors import RunFolderError
 from vsil_audit.features.words import words
-from vsil_audit.pair import Verdict
+from vsil_audit.pair import Scored, Verdict
 from vsil_audit.runs.execute import execute
 from vsil_audit.runs.folder import RunFolder, write_atomically
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_scan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.spending import spent, together
 from vsil_audit.sources.base import SourceOptions
+from vsil_audit.wording import plural
 
 BEFORE, AFTER, CHECK = "scan-before", "scan-after", "scan-check"
 LEFT_OUT = "left-out.jsonl"
@@ -75,6 +76,8 @@ class Finish:
         """Records of all pairs must be there. Raises what a scan raises; the same call then goes on."""
         warnings = [*self.warnings, *self._settle()]
         after = self._last_scan()
+        if after is not None:
+            warnings += lost_sight(self.before, after.folder)
         manifest = self.folder.manifest()
         summary = summarise(
             self.folder.records(),
@@ -173,6 +176,24 @@ def suspected_in(audit: Audit) -> dict[str, list[str]]:
             if finding.pair_id is not None and finding.verdict is Verdict.SUSPECTED:
                 found[finding.pair_id].append(name)
     return dict(found)
+
+
+def lost_sight(before: RunFolder, after: RunFolder) -> list[str]:
+    """What to warn of: content detectors that could look at pairs before and cannot in the finished set."""
+    told = []
+    for name in filter(is_content_detector, after.detectors()):
+        seen, now_seen = _looked_at(before, name), _looked_at(after, name)
+        in_set = {finding.pair_id for finding in after.findings(name)}
+        if gone := len((seen & in_set) - now_seen):
+            pairs = plural(gone, "pair")
+            told.append(f"{name} could look at {pairs} before, and cannot in the finished set.")
+    return told
+
+
+def _looked_at(run: RunFolder, detector: str) -> set[str | None]:
+    if detector not in run.detectors():
+        return set()
+    return {finding.pair_id for finding in run.findings(detector) if isinstance(finding.outcome, Scored)} - {None}
 
 
 def withdraw(folder: BuildFolder, found: Mapping[str, Sequence[str]]) -> None:

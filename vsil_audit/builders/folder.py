@@ -56,6 +56,13 @@ class BuildFolder:
         self.path = path
         self._own = path / PROVENANCE
 
+    @classmethod
+    def beside(cls, path: Path, source: str | Path) -> BuildFolder:
+        """That folder. Raises ConfigurationError where it lies in the data, which would then be another set."""
+        if Path(source).resolve() in path.resolve().parents:
+            raise ConfigurationError(f"{path} lies inside {source}, which is not changed", "Name another --out.")
+        return cls(path)
+
     def exists(self) -> bool:
         return (self._own / "build.json").is_file()
 

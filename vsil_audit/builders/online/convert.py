@@ -77,7 +77,7 @@ def convert(
     listener = progress or Silent()
     acknowledged = acknowledge(options.scan.cache, acknowledged=options.acknowledge_use)
     source = load(path, options=source_options)
-    folder = BuildFolder(Path(out))
+    folder = BuildFolder.beside(Path(out), path)
     plan = scan_before(source, dataset_name(path, source), folder, options)
     manifest = folder.begin(_manifest(plan, options, command, acknowledged=acknowledged))
     return finished_before(folder, listener) or convert_plan(plan, folder, manifest, options, listener, command)
