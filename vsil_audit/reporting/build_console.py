@@ -72,7 +72,9 @@ def _gates(summary: BuildSummary) -> Iterator[RenderableType]:
 def _shifts(summary: BuildSummary) -> Iterator[RenderableType]:
     if not summary.shifts:
         return
-    yield heading("Before and after", f"by {', '.join(summary.looked_by)}" if summary.looked_by else "")
+    by = f"by {', '.join(summary.looked_by)}" if summary.looked_by else ""
+    beside = f"; after: with {plural(summary.twins, 'benign twin')}" if summary.twins else ""
+    yield heading("Before and after", f"{by}{beside}")
     grid = table("number", "before", "after", fold_column="number")
     for shift in summary.shifts:
         grid.add_row(f"{shift.name}: {shift.tells}", _told(shift.before), _told(shift.after))
