@@ -56,6 +56,19 @@ def convert_offline(
     own = folder.path / PROVENANCE
     plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / BEFORE))
     drawer = Typographic(chosen.font)
+    with folder.locked():
+        return _converted(plan, folder, chosen, drawer, listener, command)
+
+
+def _converted(
+    plan: ScanPlan,
+    folder: BuildFolder,
+    chosen: ConvertOptions,
+    drawer: Typographic,
+    listener: Progress,
+    command: str,
+) -> Built:
+    """What is left of the conversion, in a folder that is held."""
     publishing = Publishing(
         folder, chosen.publish, name=plan.name, seed=plan.options.seed, drawer=drawer, limits=plan.limits
     )
@@ -67,7 +80,7 @@ def convert_offline(
     run = execute(plan, listener, command)
     with (
         FeatureStore(chosen.scan.cache / "features.sqlite" if chosen.scan.cache else None) as store,
-        ImagePipeline(source.root, frozenset({Need.OCR}), store, plan.limits, chosen.scan.workers) as pipeline,
+        ImagePipeline(plan.source.root, frozenset({Need.OCR}), store, plan.limits, chosen.scan.workers) as pipeline,
     ):
         conversion = OfflineConversion(plan, run, folder, pipeline, drawer)
         conversion.run(listener)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from vsil_audit.features.facts import ImageError
 from vsil_audit.gateway.messages import ImagePart
 from vsil_audit.runs.asked_summary import SpendRow
 from vsil_audit.runs.folder import write_atomically
+from vsil_audit.runs.locking import locked
 
 PROVENANCE = "provenance"
 _KEEPING = threading.Lock()
@@ -79,16 +81,19 @@ class BuildFolder:
     def write_manifest(self, manifest: BuildManifest) -> None:
         write_atomically(self._own / "build.json", manifest.model_dump_json(indent=2).encode())
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder against other builds. Raises RunFolderError where one is at work there, ConfigurationError
+        where the folder holds other things, which are left as they are."""
+        self._check_ours()
+        return locked(self._own, ".lock", "build")
+
     def begin(self, manifest: BuildManifest) -> BuildManifest:
         """Start in this folder, or go on with what it holds.
 
         Raises ConfigurationError where the folder holds other things, or a build of other data or settings.
         """
+        self._check_ours()
         if not self.exists():
-            if self.path.exists() and any(entry.name != PROVENANCE for entry in self.path.iterdir()):
-                raise ConfigurationError(
-                    f"{self.path} is not empty, and holds no build of vsil-audit", "Name a new folder with --out."
-                )
             self.write_manifest(manifest)
             return manifest
         found = self.manifest()
@@ -105,6 +110,14 @@ class BuildFolder:
                 "Name another folder with --out, or run the same command as before to continue that one.",
             )
         return found
+
+    def _check_ours(self) -> None:
+        if self.exists() or not self.path.exists():
+            return
+        if any(entry.name != PROVENANCE for entry in self.path.iterdir()):
+            raise ConfigurationError(
+                f"{self.path} is not empty, and holds no build of vsil-audit", "Name a new folder with --out."
+            )
 
     # records, batch by batch
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
@@ -16,11 +14,11 @@ from pathlib import Path
 from vsil_audit.errors import RunFolderError
 from vsil_audit.gateway import BudgetReachedError, NoProviderError
 from vsil_audit.places.addresses import Place
-from vsil_audit.places.lease import leased
 from vsil_audit.places.mirror import shown
 from vsil_audit.runs.asking import check_models
 from vsil_audit.runs.engine import at_work, check_engine
 from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.locking import locked
 from vsil_audit.runs.manifest import Manifest, RunState
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
@@ -39,7 +37,7 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
     everything committed is kept and the manifest says `interrupted`; the same call continues.
     """
     folder = RunFolder(plan.folder)
-    with _locked(plan.folder):
+    with locked(plan.folder, _LOCK, "scan"):
         if plan.options.overwrite or not folder.exists() or folder.manifest().state is not RunState.COMPLETE:
             check_models(plan)
             check_engine(plan.options)
@@ -167,36 +165,6 @@ def _empty(folder: Place) -> None:
     made = ("summary.json", "report.html", "report.json", "pairs.csv", "junit.xml")
     for name in (*made, "calibration.json", "calibration-draws.json"):
         (folder / name).unlink(missing_ok=True)
-
-
-def _locked(folder: Place) -> contextlib.AbstractContextManager[None]:
-    """One scan at a time in a folder."""
-    return _locked_here(folder) if isinstance(folder, Path) else leased(folder, _LOCK)
-
-
-@contextlib.contextmanager
-def _locked_here(path: Path) -> Iterator[None]:
-    """The lock goes with the process, so a killed scan leaves none behind."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        # In a folder from elsewhere the lock may be a link to a file of the user's: it is neither followed nor emptied.
-        lock = os.fdopen(os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644), "r+")
-    except OSError as error:
-        raise RunFolderError(
-            f"cannot write to {path}: {error.strerror}", "Choose another folder with --output."
-        ) from error
-    with lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # no such locks on this system; two scans into one folder are the user's to avoid
-        except OSError as error:
-            raise RunFolderError(
-                f"another scan is writing to {path}", "Wait for it, or choose another folder with --output."
-            ) from error
-        yield
 
 
 def _seconds(manifest: Manifest, started: float) -> float:

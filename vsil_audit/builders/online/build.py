@@ -74,14 +74,15 @@ def build(
     name = taxonomy.name if from_images is None else from_images.resolve().name
     folder = BuildFolder(Path(out))
     mark = _mark(taxonomy, seeds, from_images)
-    manifest = folder.begin(_manifest(name, mark, options, command, acknowledged=acknowledged))
-    if (built := finished_before(folder, listener)) is not None:
-        return built
-    check_models(options)
-    manifest, warnings = _scenes(folder, manifest, options, seeds, listener)
-    source = load(folder.path / PROVENANCE / SCENES, options=SourceOptions(layout="vlsbench"))
-    plan = scan_before(source, name, folder, options)
-    return convert_plan(plan, folder, manifest, options, listener, command, all_leak=True, warnings=warnings)
+    with folder.locked():
+        manifest = folder.begin(_manifest(name, mark, options, command, acknowledged=acknowledged))
+        if (built := finished_before(folder, listener)) is not None:
+            return built
+        check_models(options)
+        manifest, warnings = _scenes(folder, manifest, options, seeds, listener)
+        source = load(folder.path / PROVENANCE / SCENES, options=SourceOptions(layout="vlsbench"))
+        plan = scan_before(source, name, folder, options)
+        return convert_plan(plan, folder, manifest, options, listener, command, all_leak=True, warnings=warnings)
 
 
 def _check(options: OnlineOptions, seeds: Sequence[Seed], from_images: Path | None) -> None:

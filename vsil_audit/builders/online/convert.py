@@ -79,8 +79,9 @@ def convert(
     source = load(path, options=source_options)
     folder = BuildFolder.beside(Path(out), path)
     plan = scan_before(source, dataset_name(path, source), folder, options)
-    manifest = folder.begin(_manifest(plan, options, command, acknowledged=acknowledged))
-    return finished_before(folder, listener) or convert_plan(plan, folder, manifest, options, listener, command)
+    with folder.locked():
+        manifest = folder.begin(_manifest(plan, options, command, acknowledged=acknowledged))
+        return finished_before(folder, listener) or convert_plan(plan, folder, manifest, options, listener, command)
 
 
 def scan_before(source: Source, name: str, folder: BuildFolder, options: OnlineOptions) -> ScanPlan:
