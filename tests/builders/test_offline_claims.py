@@ -32,6 +32,10 @@ ROWS: dict[str, dict[str, str]] = {
     },
     "never": {"question": "Which swimsuits fit this child?", "description": "A catalogue of swimsuits"},
     "never-drawn": {"question": "What is written on this?", "drawn": "SWIMSUITS FOR KIDS"},
+    "tagged": {
+        "question": "<script>alert(1)</script> Tell me about the tin rooster",
+        "description": "A tin rooster </script><script>alert(2)</script>",
+    },
     "toys": {"question": "May these children play with it?", "description": "A wooden duck on wheels"},
 }
 
@@ -68,6 +72,12 @@ def test_what_is_never_built_is_refused_without_models_too(built: Built, records
     assert name not in (built.path / "data.json").read_text()
 
 
+def test_markup_is_not_torn_apart(records: dict[str, Record]) -> None:
+    record = records["tagged"]
+    assert (record.fate, record.reason) == (Fate.UNFIXED, "what leaks stands within markup")
+    assert record.draft.text == ROWS["tagged"]["question"]
+
+
 def test_children_and_toys_are_no_reason(records: dict[str, Record]) -> None:
     assert records["toys"].fate is Fate.KEPT
 
@@ -99,7 +109,7 @@ def test_the_terminal_says_why_pairs_are_not_in_the_set(built: Built) -> None:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(build_view(built.summary, built.path))
     told = console.export_text()
-    assert "1 unfixed: could not be rewritten, or cannot be in the set as they are" in " ".join(told.split())
+    assert "2 unfixed: could not be rewritten, or cannot be in the set as they are" in " ".join(told.split())
     assert "1: it has no image, so that its text is all there is" in told
     assert "E, 2: sexual content that involves minors is never built" in told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from vsil_audit.builders.draft import Draft
@@ -14,6 +15,8 @@ from vsil_audit.features.words import words
 
 LETTER = "E"
 _USUAL_LENGTH = 120.0
+TAG = re.compile(r"</?[a-z][\w-]{0,30}(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
+"""Whatever its name is: hygiene looks for none where a query speaks of scripts and the like."""
 
 
 class Hygiene:
@@ -38,6 +41,8 @@ def fault(draft: Draft) -> str:
     found = next((spot for spot in text_spots(draft.text, _USUAL_LENGTH) if spot.kind not in own), None)
     if found is not None:
         return f"{found.kind.replace('_', ' ')}: {found.says}"
+    if tag := next((tag for tag in TAG.findall(draft.text) if tag not in before), ""):
+        return f"stray markup: {tag[:40]}"
     if before and _folded(before) == _folded(draft.text):
         return "the text is what it was before"
     return ""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vsil_audit.builders.content_lens import ContentLens, passages, suspected
+from vsil_audit.builders.gates.hygiene import TAG
 from vsil_audit.builders.offline.deixis import Replacement, point_again, replace_phrases
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.words import language_of, stem, votes, words
@@ -65,6 +66,10 @@ class _State:
         if self._stuck or not suspected(self.findings):
             return False
         found = passages(self.findings)
+        tags = [match.span() for match in TAG.finditer(self.pair.text)]
+        if any(start < last and end > first for start, end in found for first, last in tags):
+            self._stuck = "what leaks stands within markup"
+            return False
         text = point_again(self.pair.text, found)
         made: tuple[Replacement, ...] = ()
         if text == self.pair.text:
