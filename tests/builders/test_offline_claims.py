@@ -111,6 +111,7 @@ def test_the_terminal_says_why_pairs_are_not_in_the_set(built: Built) -> None:
     told = console.export_text()
     assert "2 unfixed: could not be rewritten, or cannot be in the set as they are" in " ".join(told.split())
     assert "1: it has no image, so that its text is all there is" in told
+    assert "Of 9 pairs the source does not say whether they are unsafe: taken to be." in told
     assert "E, 2: sexual content that involves minors is never built" in told
 
 

@@ -78,6 +78,8 @@ class Finish:
         after = self._last_scan()
         if after is not None:
             warnings += lost_sight(self.before, after.folder)
+        if self.manifest.command == "convert":
+            warnings += unlabelled(self.before)
         manifest = self.folder.manifest()
         summary = summarise(
             self.folder.records(),
@@ -188,6 +190,15 @@ def lost_sight(before: RunFolder, after: RunFolder) -> list[str]:
             pairs = plural(gone, "pair")
             told.append(f"{name} could look at {pairs} before, and cannot in the finished set.")
     return told
+
+
+def unlabelled(before: RunFolder) -> list[str]:
+    """What to warn of: pairs of which the source does not say whether they are unsafe."""
+    batches = (before.read_batch(index) for index in range(before.n_batches()))
+    count = sum(not pair.label for batch in batches for pair in batch.pairs)
+    return (
+        [f"Of {plural(count, 'pair')} the source does not say whether they are unsafe: taken to be."] if count else []
+    )
 
 
 def _looked_at(run: RunFolder, detector: str) -> set[str | None]:
