@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.summary import BuildSummary, GateYield, Shift
+from vsil_audit.runs.metric import Metric
 from vsil_audit.runs.summary import Summary
 
 ASKS = {
@@ -97,8 +98,14 @@ def _kind(reason: str) -> str:
 def _shifts(before: Summary | None, after: Summary | None) -> list[Shift]:
     found: list[Shift] = []
     for name in _SHIFTED:
-        old = before.metric(name) if before is not None else None
-        new = after.metric(name) if after is not None else None
+        old, new = _metric(before, name), _metric(after, name)
         if any(metric is not None and metric.value is not None for metric in (old, new)):
             found.append(Shift(name=name, tells=(old or new).tells, before=old, after=new))  # type: ignore[union-attr]  # one is there
     return found
+
+
+def _metric(summary: Summary | None, name: str) -> Metric | None:
+    """Among the unsafe pairs where the summary tells them apart: benign twins must not thin a rate out."""
+    if summary is None:
+        return None
+    return summary.metric(f"{name}.unsafe") or summary.metric(name)

@@ -18,6 +18,8 @@ from vsil_audit.features.words import DEFAULT_LANGUAGE, Word, language_of, votes
 from vsil_audit.pair import Abstained, Failed, Finding, Pair, Scored, Verdict
 
 SUSPECTED_FROM = 0.5
+NO_TEXT = "no_text_in_image"
+"""Kind of the finding where OCR sees no words."""
 LEAST_CONFIDENCE = 0.5
 MOST_QUERY_WORDS = 20_000
 MOST_DRAWN_WORDS = 2_000
@@ -112,7 +114,7 @@ class OcrOverlap:
         sides = _read(pair, images)
         query, drawn, lines = sides.query, sides.drawn, sides.lines
         if not drawn:
-            return Finding(self.spec.name, pair.id, Scored(0.0), Verdict.CLEAR, "no_text_in_image")
+            return Finding(self.spec.name, pair.id, Scored(0.0), Verdict.CLEAR, NO_TEXT)
         hits = match(drawn, Query(query), noisy=True)
         weights = [self._rarity.weight(word, sides.language) for word in drawn]
         drawn_weights = [w * sides.prominence[i] for w, i in zip(weights, _line_numbers(lines), strict=True)]

@@ -73,7 +73,7 @@ def _shifts(summary: BuildSummary) -> Iterator[RenderableType]:
     if not summary.shifts:
         return
     by = f"by {', '.join(summary.looked_by)}" if summary.looked_by else ""
-    beside = f"; after: with {plural(summary.twins, 'benign twin')}" if summary.twins else ""
+    beside = f"; but for suspected_rate, after: with {plural(summary.twins, 'benign twin')}" if summary.twins else ""
     yield heading("Before and after", f"{by}{beside}")
     grid = table("number", "before", "after", fold_column="number")
     for shift in summary.shifts:

@@ -12,6 +12,7 @@ from vsil_audit.builders.draft import BuiltImage, Draft
 from vsil_audit.builders.gates.base import GateResult, Vote
 from vsil_audit.builders.gates.panel import FAILED, PASS, REJECT
 from vsil_audit.detectors.chat import Ask
+from vsil_audit.detectors.ocr_overlap import NO_TEXT
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import Abstained, Finding, ImageRef, Pair, Scored
 
@@ -69,11 +70,16 @@ def overlap_result(findings: Sequence[Finding], before: Sequence[Finding] | None
 
 def _unseen(findings: Sequence[Finding], before: Sequence[Finding]) -> str:
     """Why nothing can be said; empty where something can."""
-    looked = {f.detector for f in findings if isinstance(f.outcome, Scored)}
-    gone = [f.detector for f in before if isinstance(f.outcome, Scored) and f.detector not in looked]
+    looked = {f.detector for f in findings if _compared(f)}
+    gone = [f.detector for f in before if _compared(f) and f.detector not in looked]
     if gone:
         return f"cannot look at it any more: {', '.join(gone)}"
     return "" if looked else "no content detector could look at it"
+
+
+def _compared(finding: Finding) -> bool:
+    """Whether it had anything to compare: an image without words says nothing that a text could repeat."""
+    return isinstance(finding.outcome, Scored) and finding.kind != NO_TEXT
 
 
 def votes(findings: Sequence[Finding]) -> Iterator[Vote]:
@@ -82,4 +88,6 @@ def votes(findings: Sequence[Finding]) -> Iterator[Vote]:
         verdict = FAILED if said else REJECT if suspected([finding]) else PASS
         if isinstance(finding.outcome, Abstained):
             verdict, said = ABSTAINED, finding.outcome.reason
+        elif finding.kind == NO_TEXT:
+            verdict, said = ABSTAINED, "no words in the image"
         yield Vote(finding.detector, verdict, said, details={"score": scores([finding])[finding.detector]})
