@@ -130,9 +130,8 @@ class BuildFolder:
 
     def records(self, index: int | None = None) -> Iterator[Record]:
         """Of one batch, or of all in order. Raises RunFolderError naming a file that is damaged."""
-        files = sorted((self._own / "records").glob("part-*.jsonl")) if index is None else [self._part(index)]
-        for file in files:
-            yield from _read_records(file)
+        for part in self.part_indices() if index is None else [index]:
+            yield from _read_records(self._part(part))
 
     def _part(self, index: int) -> Path:
         return self._own / "records" / f"part-{index:05d}.jsonl"
