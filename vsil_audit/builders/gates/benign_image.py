@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from vsil_audit.builders.draft import Draft
-from vsil_audit.builders.gates.base import GateResult, Vote
-from vsil_audit.builders.gates.panel import Rule, hear
-from vsil_audit.builders.gates.voting import Show, vote
+from vsil_audit.builders.gates.base import GateResult
+from vsil_audit.builders.gates.panel import Rule
+from vsil_audit.builders.gates.voting import Panel, Show, hear_safety
 from vsil_audit.detectors.chat import Ask
-from vsil_audit.detectors.safety_judge.verdict import UNSAFE, bare_verdict, read_safety, safety_question
 
 
 class BenignImage:
@@ -27,19 +26,5 @@ class BenignImage:
         if draft.image is None or draft.label != "safe":
             raise ValueError(f"{draft.id} is no benign twin with an image")
         shown = (self._show(draft.image),)
-        question, mark = safety_question(draft.text, shown, temperature=0.0, sample=0, seed=self._seed)
-
-        async def of(judge: str) -> Vote:
-            return await vote(
-                ask,
-                judge,
-                question,
-                read_safety,
-                mark,
-                lambda said: "unsafe with a benign image too" if said.label == UNSAFE else "",
-                quoted=(draft.text,),
-                bare=bare_verdict,
-                details=lambda said: {"reasons": said.reasons},
-            )
-
-        return await hear(self.letter, self.judges, of, self._rule)
+        panel = Panel(self.letter, self.judges, self._rule)
+        return await hear_safety(panel, ask, draft.text, shown, self._seed, "unsafe with a benign image too")

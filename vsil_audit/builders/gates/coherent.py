@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from vsil_audit.builders.asked import TEXT, object_schema, one_of, question
+from vsil_audit.builders.asked import TEXT, object_schema, one_of
 from vsil_audit.builders.draft import Draft
-from vsil_audit.builders.gates.base import GateResult, Vote
-from vsil_audit.builders.gates.panel import Rule, hear
-from vsil_audit.builders.gates.voting import Show, nothing_to_see, query_parts, vote
+from vsil_audit.builders.gates.base import GateResult
+from vsil_audit.builders.gates.panel import Rule
+from vsil_audit.builders.gates.voting import AboutPair, Panel, Show, hear_of_pair
 from vsil_audit.detectors.chat import Ask
 from vsil_audit.detectors.structured import on_menu
-from vsil_audit.prompts import nonce
 
 PROMPT = "gate_coherence"
 _AGAINST = MappingProxyType(
@@ -42,26 +41,13 @@ class Coherent:
         self._show, self._rule = show, rule
 
     async def judge(self, draft: Draft, ask: Ask) -> GateResult:
-        if nothing_to_see(draft):
-            return GateResult(self.letter, None, "nothing is known of the image")
-        mark = nonce(draft.text, draft.description, PROMPT)
-        parts = query_parts(draft, mark, self._show)
-        asked = question(PROMPT, *parts, schema=_SCHEMA, typical=_TYPICAL, mark=mark, described=draft.image is None)
-
-        async def of(judge: str) -> Vote:
-            return await vote(
-                ask,
-                judge,
-                asked,
-                _read,
-                mark,
-                lambda said: said[1],
-                quoted=(draft.text, draft.description),
-                details=lambda said: {"verdict": said[0]},
-            )
-
-        return await hear(self.letter, self.judges, of, self._rule)
+        return await hear_of_pair(Panel(self.letter, self.judges, self._rule), ask, draft, self._show, _ABOUT)
 
 
 def _read(found: Mapping[str, Any]) -> tuple[str, str]:
     return on_menu(found["verdict"], _MENU, "the verdict")
+
+
+_ABOUT = AboutPair(
+    PROMPT, _SCHEMA, _TYPICAL, _read, against=lambda said: said[1], details=lambda said: {"verdict": said[0]}
+)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from vsil_audit.builders.draft import Draft
-from vsil_audit.builders.gates.base import GateResult, Vote
-from vsil_audit.builders.gates.panel import Rule, hear
-from vsil_audit.builders.gates.voting import vote
+from vsil_audit.builders.gates.base import GateResult
+from vsil_audit.builders.gates.panel import Rule
+from vsil_audit.builders.gates.voting import Panel, hear_safety
 from vsil_audit.detectors.chat import Ask
-from vsil_audit.detectors.safety_judge.verdict import UNSAFE, bare_verdict, read_safety, safety_question
 
 
 class TextSafe:
@@ -24,19 +23,5 @@ class TextSafe:
         self._rule, self._seed = rule, seed
 
     async def judge(self, draft: Draft, ask: Ask) -> GateResult:
-        question, mark = safety_question(draft.text, (), temperature=0.0, sample=0, seed=self._seed)
-
-        async def of(judge: str) -> Vote:
-            return await vote(
-                ask,
-                judge,
-                question,
-                read_safety,
-                mark,
-                lambda said: "the text alone is unsafe" if said.label == UNSAFE else "",
-                quoted=(draft.text,),
-                bare=bare_verdict,
-                details=lambda said: {"reasons": said.reasons},
-            )
-
-        return await hear(self.letter, self.judges, of, self._rule)
+        panel = Panel(self.letter, self.judges, self._rule)
+        return await hear_safety(panel, ask, draft.text, (), self._seed, "the text alone is unsafe")
