@@ -188,7 +188,16 @@ def test_short_texts_are_not_padded_to_the_context(encoder: ClipEncoder, monkeyp
 
     monkeypatch.setattr(encoder._texts.__class__, "__call__", seen)
     encoder.encode_texts(["a cat"] * 64 + ["word " * 70] * 3)
-    assert lengths == [4, 72]
+    assert lengths == [8, 72]
+
+
+def test_a_text_has_the_same_vector_whatever_it_is_encoded_with(encoder: ClipEncoder) -> None:
+    words = "a person cuts bread with the long knife near an open window on some rainy morning in May".split()
+    texts = [" ".join(words[start : start + n]) for n in (1, 2, 5, 9, 14) for start in range(5)]
+    whole = np.concatenate(encoder.encode_texts(texts))
+    one_by_one = [encoder.encode_texts([text])[0] for text in texts]
+    np.testing.assert_array_equal(np.concatenate(one_by_one), whole)
+    np.testing.assert_array_equal(np.concatenate(encoder.encode_texts(texts[::-1])[::-1]), whole)
 
 
 # images
@@ -198,12 +207,11 @@ def test_images_one_by_one_in_batches_and_read_only(encoder: ClipEncoder) -> Non
     pixels = pixels_for(encoder, photographs(40))
     whole = encoder.encode_images(pixels)
     assert whole.shape == (40, 32)
-    np.testing.assert_allclose(
-        np.concatenate([encoder.encode_images(pixels[i : i + 1]) for i in range(40)]), whole, atol=2e-6
-    )
+    one_by_one = [encoder.encode_images(pixels[i : i + 1]) for i in range(40)]
+    np.testing.assert_array_equal(np.concatenate(one_by_one), whole)
     pixels.setflags(write=False)
     np.testing.assert_array_equal(encoder.encode_images(pixels), whole)
-    np.testing.assert_allclose(encoder.encode_images(pixels[::-1])[::-1], whole, atol=2e-6)
+    np.testing.assert_array_equal(encoder.encode_images(pixels[::-1])[::-1], whole)
     assert encoder.encode_images(pixels[:0]).shape == (0, 32)
 
 

@@ -24,6 +24,9 @@ Vectors = npt.NDArray[np.float32]
 _BACKENDS = ("auto", "torch", "onnx", "openvino")
 _IMAGES_AT_ONCE = {"cpu": 16, "cuda": 256}
 _TEXTS_AT_ONCE = {"cpu": 64, "cuda": 1024}
+_STEP = 8
+"""What runs at once is a multiple of so many things, and of so many tokens of a text: shapes that depend on nothing but
+the thing itself leave a vector the same to the last bit, whatever it was encoded together with."""
 _SAME = 1e-5
 _MEASURED_ON = 16
 _PROBES = ("a", "a photo of a cat", "two people carry a long table through a narrow door on a rainy morning, slowly")
@@ -73,9 +76,11 @@ class ClipEncoder:
         """Pixels of shape (n, height, width, 3), as `preprocessing` makes them, to vectors (n, width), unit length."""
         if self._exported is None:
             return self._with_torch(pixels)
-        starts = range(0, len(pixels), self.batch)
-        parts = [_unit(self._exported(np.ascontiguousarray(pixels[at : at + self.batch]))) for at in starts]
-        vectors = np.concatenate(parts) if parts else np.zeros((0, self.width), np.float32)
+        vectors = np.zeros((len(pixels), self.width), np.float32)
+        for start in range(0, len(pixels), self.batch):
+            part = pixels[start : start + self.batch]
+            filled = np.concatenate([part, *[part[:1]] * _missing(len(part), self.batch)])
+            vectors[start : start + len(part)] = _unit(self._exported(filled))[: len(part)]
         if self._measures and len(vectors):
             exact = self._with_torch(pixels[:_MEASURED_ON])
             self.stated_error = max(0.0, float(1 - (exact * vectors[:_MEASURED_ON]).sum(axis=1).min()))
@@ -89,16 +94,12 @@ class ClipEncoder:
         if not rows:
             return []
         tokens = self._tokens([row for of_text in rows for row in of_text])
-        lengths = self._texts.lengths(tokens).numpy()
-        order = np.argsort(lengths, kind="stable")
-
-        def encode(part: slice) -> Any:
-            chosen = order[part]
-            size = int(lengths[chosen].max()) if self._texts.exact_when_short else tokens.shape[1]
-            return self._texts(self._sent(tokens[chosen][:, :size].contiguous()))
-
-        vectors = np.empty((len(order), self.width), np.float32)
-        vectors[order], self._texts_at_once = self._in_parts(len(order), self._texts_at_once, encode)
+        sizes = self._sizes(tokens)
+        vectors = np.empty((len(tokens), self.width), np.float32)
+        for size in np.unique(sizes):
+            alike = np.flatnonzero(sizes == size)
+            short = tokens[alike][:, :size].contiguous()
+            vectors[alike], self._texts_at_once = self._in_parts(short, self._texts_at_once, self._texts)
         ends = np.cumsum([len(of_text) for of_text in rows], dtype=np.int64)
         return np.split(vectors, ends[:-1])
 
@@ -131,17 +132,22 @@ class ClipEncoder:
 
     def _probed(self, pixels: npt.NDArray[np.uint8], tokens: Any) -> Vectors:
         images = self._with_torch(pixels)
-        texts, _ = self._in_parts(len(tokens), len(tokens), lambda part: self._texts(tokens[part]))
+        texts, _ = self._in_parts(tokens, len(tokens), self._texts)
         return np.concatenate([images, texts])
 
     # running
 
     def _with_torch(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
-        def encode(part: slice) -> Any:
-            return self._images(self._sent(self._torch.from_numpy(np.require(pixels[part], np.uint8, ["C", "W"]))))
-
-        vectors, self.batch = self._in_parts(len(pixels), self.batch, encode)
+        tensor = self._torch.from_numpy(np.require(pixels, np.uint8, ["C", "W"]))
+        vectors, self.batch = self._in_parts(tensor, self.batch, self._images)
         return vectors
+
+    def _sizes(self, tokens: Any) -> npt.NDArray[np.int64]:
+        """Over how many tokens each row (n, context length) is run."""
+        if not self._texts.exact_when_short:
+            return np.full(len(tokens), tokens.shape[1])
+        lengths: npt.NDArray[np.int64] = self._texts.lengths(tokens).numpy()
+        return np.minimum(-(-lengths // _STEP) * _STEP, tokens.shape[1])
 
     def _tokens(self, rows: Sequence[npt.NDArray[np.int64]]) -> Any:
         return self._torch.from_numpy(np.stack(rows)) if rows else self._torch.zeros((0, 1), dtype=self._torch.int64)
@@ -154,13 +160,16 @@ class ClipEncoder:
     def _precision(self) -> Any:
         return self._torch.autocast("cuda", self._torch.bfloat16, enabled=self._kind == "cuda")
 
-    def _in_parts(self, n: int, at_once: int, encode: Callable[[slice], Any]) -> tuple[Vectors, int]:
-        """Vectors of n things, and how many were encoded at once in the end: half as many where memory runs out."""
+    def _in_parts(self, things: Any, at_once: int, encode: Callable[[Any], Any]) -> tuple[Vectors, int]:
+        """Vectors of a tensor's n things, and how many were encoded at once in the end: half as many where memory runs
+        out."""
         torch, done, start = self._torch, [], 0
         with torch.inference_mode(), self._precision():
-            while start < n:
+            while start < len(things):
+                part = things[start : start + at_once]
+                filler = part[:1].expand(_missing(len(part), at_once), *part.shape[1:])
                 try:
-                    encoded = encode(slice(start, min(n, start + at_once)))
+                    encoded = encode(self._sent(torch.cat([part, filler]) if len(filler) else part))[: len(part)]
                     done.append(torch.nn.functional.normalize(encoded.float(), dim=-1))
                 except RuntimeError as error:
                     if at_once == 1 or not _is_out_of_memory(torch, error):
@@ -171,6 +180,11 @@ class ClipEncoder:
             if not done:
                 return np.zeros((0, self.width), np.float32), at_once
             return torch.cat(done).cpu().numpy(), at_once
+
+
+def _missing(n: int, at_once: int) -> int:
+    """How many more things make n a multiple of the step, or of `at_once` where that is less."""
+    return -n % min(_STEP, at_once)
 
 
 def _backend(settings: ClipSettings, device: str) -> str:
