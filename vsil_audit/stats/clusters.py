@@ -25,6 +25,8 @@ BOOTSTRAP = "cluster bootstrap 95 %"
 ROBUST = "cluster-robust t 95 %"
 ON_CLUSTERS = " on the effective sample size of clusters"
 
+_MUCH_DEARER = 4  # to draw how often a kind comes than to draw one cluster
+
 MANY = 40
 """Effective clusters, and clusters with either answer, from which the bootstrap of a rate keeps its coverage."""
 
@@ -140,17 +142,23 @@ class ClusterSums:
     def resampled_means(self, seed: int) -> Floats:
         """Means of DRAWS samples of as many clusters. Shape (DRAWS,).
 
-        Clusters with equal size and sum are interchangeable, so that their counts are drawn, not each of them.
+        Clusters with equal size and sum are interchangeable: where there are few kinds their counts are drawn, not each
+        of them.
         """
         kinds, counts = np.unique(np.stack([self.sizes, self.sums]), axis=1, return_counts=True)
+        few = _MUCH_DEARER * len(counts) < len(self.sizes)
         generator = np.random.default_rng(seed)
-        block = max(1, 2_000_000 // len(counts))
+        block = max(1, 2_000_000 // (len(counts) if few else len(self.sizes)))
         means = np.empty(DRAWS)
         for start in range(0, DRAWS, block):
-            stop = min(start + block, DRAWS)
-            weights = generator.multinomial(len(self.sizes), counts / len(self.sizes), size=stop - start)
-            sizes, sums = (weights @ kinds.T).T
-            means[start:stop] = sums / sizes
+            n = min(start + block, DRAWS) - start
+            if few:
+                sizes, sums = kinds @ generator.multinomial(len(self.sizes), counts / len(self.sizes), size=n).T
+            else:
+                drawn = generator.integers(len(self.sizes), size=(n, len(self.sizes)), dtype=np.uint32)
+                alike = bool(np.ptp(self.sizes) == 0)
+                sums, sizes = self.sums[drawn].sum(axis=1), self.n if alike else self.sizes[drawn].sum(axis=1)
+            means[start : start + n] = sums / sizes
         return means
 
     def percentiles(self, seed: int) -> tuple[float, float]:

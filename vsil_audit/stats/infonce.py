@@ -54,44 +54,43 @@ def infonce(blocks: Sequence[Block], seed: int) -> Bits:
     sizes = np.array([len(block.similarities) for block in blocks])
     folds = np.array([block.fold for block in blocks])
     weights = np.array([sizes[folds == fold].sum() for fold in (0, 1)], dtype=np.float64)
-    spread = np.zeros((2, len(_INVERSES)))  # by half: sum of log mean exp, by inverse temperature
-    for block in blocks:
-        spread[block.fold] += [float(_log_mean_exp(block.similarities, b).sum()) for b in _INVERSES]
-    spread /= weights[:, None]
-    own = [np.diagonal(block.similarities) for block in blocks]
-    value, chosen = _bound(_by_half(own, folds, weights), spread, weights)
     generator = np.random.default_rng(seed)
-    shuffled = np.array(
-        [
-            _bound(_by_half([_others(block, generator) for block in blocks], folds, weights), spread, weights)[0]
-            for _ in range(SHUFFLES)
-        ]
-    )
-    influence = np.concatenate([_influence(block, chosen[block.fold]) for block in blocks])
+    spread = np.zeros((2, len(_INVERSES)))  # by half: sum of log mean exp, by inverse temperature
+    own, others = np.zeros((1, 2)), np.zeros((SHUFFLES, 2))  # by half: sum of the pairs' similarities
+    for block in blocks:
+        spread[block.fold] += _sums_of_log_mean_exp(block.similarities)
+        own[:, block.fold] += np.diagonal(block.similarities).sum(dtype=np.float64)
+        others[:, block.fold] += _others(block, generator)
+    _, (chosen,) = _bounds(own / weights, spread / weights[:, None], weights)
+    shuffled, _ = _bounds(others / weights, spread / weights[:, None], weights)
+    first, second = _INVERSES[chosen].tolist()
+    influence = np.concatenate([_influence(block, (first, second)[block.fold]) for block in blocks])
     ceiling = float((sizes * np.log2(sizes)).sum() / sizes.sum())
-    return Bits(value, influence, shuffled, chosen, ceiling)
+    return Bits(float(influence.mean()), influence, shuffled, (first, second), ceiling)
 
 
-def _bound(own: Floats, spread: Floats, weights: Floats) -> tuple[float, tuple[float, float]]:
-    """The cross-fitted bound in bits, and the inverse temperature used on each half. `own`: (2,), mean similarity of
-    the pairs of each half."""
-    gains = own[:, None] * _INVERSES[None, :] - spread
-    best = gains.argmax(axis=1)
-    used = (int(best[1]), int(best[0]))
-    held_out = np.array([gains[0, used[0]], gains[1, used[1]]])
-    value = float((weights * held_out).sum() / weights.sum()) / math.log(2)
-    return value, (float(_INVERSES[used[0]]), float(_INVERSES[used[1]]))
-
-
-def _by_half(own: Sequence[npt.NDArray[np.floating]], folds: npt.NDArray[np.int64], weights: Floats) -> Floats:
-    sums = np.array([values.sum(dtype=np.float64) for values in own])
-    return np.bincount(folds, sums, minlength=2) / weights
+def _bounds(own: Floats, spread: Floats, weights: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Cross-fitted bounds in bits, (m,), and which inverse temperature each half was given, (m, 2). `own`: (m, 2), mean
+    similarity of the pairs of each half, in m pairings."""
+    gains = own[:, :, None] * _INVERSES - spread
+    used = gains.argmax(axis=2)[:, ::-1]
+    held_out = np.take_along_axis(gains, used[:, :, None], axis=2)[:, :, 0]
+    return np.asarray(held_out @ weights / weights.sum() / math.log(2)), used
 
 
 def _others(block: Block, generator: np.random.Generator) -> Floats:
-    """Similarity of each text with another's image, each image taken once."""
-    order = generator.permutation(len(block.similarities))
-    return block.similarities[order, np.roll(order, 1)]
+    """Of each shuffle the sum of the texts' similarities with another's image, each image taken once: (SHUFFLES,)."""
+    n = len(block.similarities)
+    order = generator.permuted(np.broadcast_to(np.arange(n), (SHUFFLES, n)), axis=1)
+    return np.asarray(block.similarities[order, np.roll(order, 1, axis=1)].sum(axis=1, dtype=np.float64))
+
+
+def _sums_of_log_mean_exp(similarities: Floats) -> Floats:
+    """Over all texts, by inverse temperature; single precision does for terms of a mean."""
+    top = similarities.max(axis=1)
+    below = (similarities - top[:, None]).astype(np.float32)
+    means = np.array([np.exp(below * np.float32(b)).mean(axis=1, dtype=np.float64) for b in _INVERSES])
+    return np.asarray(np.log(means).sum(axis=1) + top.sum(dtype=np.float64) * _INVERSES)
 
 
 def _log_mean_exp(similarities: Floats, inverse: float) -> Floats:
