@@ -63,7 +63,7 @@ def test_clip_vectors_and_what_is_made_of_them_are_those_of_the_local_engine(
     pytest.importorskip("open_clip")
     from tiny_clip import save_tiny_clip
 
-    clip = ClipSettings(str(save_tiny_clip(tmp_path / "tiny")), device="cpu", batch=1)
+    clip = ClipSettings(str(save_tiny_clip(tmp_path / "tiny")), device="cpu")
     runs = []
     for engine in ("local", "ray"):
         options = ScanOptions(
