@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import warnings
+from functools import lru_cache
 from typing import BinaryIO
 
 from vsil_audit.features.clip.preprocessing import Preprocessing
@@ -34,11 +35,17 @@ def main() -> None:
     reader = OcrReader()
     while True:
         head, data = questions.get()
-        question = json.loads(head)
-        preprocessing = None if question["clip"] is None else Preprocessing.of_json(question["clip"])
-        found = examine(data, ImageLimits(**question["limits"]), Work(question["work"]), reader, preprocessing)
+        work, limits, preprocessing = _asked(head)
+        found = examine(data, limits, work, reader, preprocessing)
         del data
         write_frame(target, *_packed(found))
+
+
+@lru_cache(maxsize=16)
+def _asked(head: bytes) -> tuple[Work, ImageLimits, Preprocessing | None]:
+    question = json.loads(head)
+    preprocessing = None if question["clip"] is None else Preprocessing.of_json(question["clip"])
+    return Work(question["work"]), ImageLimits(**question["limits"]), preprocessing
 
 
 def _packed(found: Examined) -> tuple[bytes, bytes]:

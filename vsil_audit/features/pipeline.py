@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -286,14 +286,12 @@ class ImagePipeline:
     ) -> tuple[ImageFacts, npt.NDArray[np.uint8] | None]:
         """Have a worker open it. One death may be chance (memory was short), so it is tried again; if reading text was
         what killed it, the picture may still be opened without."""
-        clip = None if preprocessing is None else preprocessing.to_json()
         attempts = [wanted, wanted, Work.PIXELS] if wanted is Work.TEXT else [wanted, wanted]
         why = ""
         while attempts and not self._closed:
             work = attempts.pop(0)
-            head = json.dumps({"work": work.value, "limits": asdict(self.limits), "clip": clip}).encode()
             try:
-                answer, body = self._pool.ask(head, data, _SECONDS_AN_IMAGE)
+                answer, body = self._pool.ask(_question(work, self.limits, preprocessing), data, _SECONDS_AN_IMAGE)
             except WorkerStartError as error:
                 return ImageFacts("", error=ImageError("unreadable", str(error))), None
             except WorkerDiedError as error:
@@ -306,6 +304,12 @@ class ImagePipeline:
                 facts = replace(facts, ocr_error=f"reading text failed: {why}")
             return facts, pixels
         return ImageFacts("", error=ImageError("unreadable", why)), None
+
+
+@lru_cache(maxsize=64)
+def _question(work: Work, limits: ImageLimits, preprocessing: Preprocessing | None) -> bytes:
+    clip = None if preprocessing is None else preprocessing.to_json()
+    return json.dumps({"work": work.value, "limits": asdict(limits), "clip": clip}).encode()
 
 
 def _unpack_answer(head: bytes, body: bytes) -> tuple[ImageFacts, npt.NDArray[np.uint8] | None]:
