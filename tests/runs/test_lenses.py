@@ -32,6 +32,10 @@ def test_a_labelled_whole_set_has_no_warning() -> None:
     [
         ({"labels": {}}, "cannot be told from false alarms"),
         ({"labels": {"unsafe": 100}}, "cannot be told from false alarms"),
+        (
+            {"labels": {"safe": 9, "unsafe": 9, "0": 3, "ja": 4}},
+            "labels of 7 pairs are read neither as safe nor as unsafe (0 3, ja 4)",
+        ),
         ({"limited_to": "the first 5 pairs (--limit)"}, "Only the first 5 pairs (--limit) were scanned"),
         ({"pairs": 1, "labels": {"safe": 1}}, "Only 1 pair: the intervals are wide"),
         ({"rows_unreadable": 450}, "450 rows of the dataset made no pair"),

@@ -33,6 +33,7 @@ _HEADLINE = {
 _ASKED = {Lens.JUDGED.value, Lens.BEHAVIOURAL.value}
 _BESIDE_A_PREDICTION = ("_rate_control", "_rate_adjusted")
 _FEW_PAIRS = 30
+_LABELS = ("safe", "unsafe")
 
 
 def lens_summaries(
@@ -74,6 +75,7 @@ def warnings_for(
         for text in (
             _empty(dataset),
             _identification(dataset, asked),
+            _labels(dataset),
             *(asked_warnings(asked) if asked is not None else ()),
             _limited(dataset),
             _few(dataset),
@@ -119,6 +121,18 @@ def _identification(dataset: DatasetSummary, asked: AskedSummary | None) -> str:
     return (
         "No pair of this set is labelled safe. Leakage cannot be told from false alarms on such a set alone: "
         "scan a benign set beside it (vsil-audit compare) before quoting a rate."
+    )
+
+
+def _labels(dataset: DatasetSummary) -> str:
+    """Labels in other words, beside some that say safe or unsafe: perhaps they mean the same."""
+    others = {label: n for label, n in dataset.labels.items() if label not in _LABELS}
+    if not others or len(others) == len(dataset.labels):
+        return ""
+    told = plural(sum(others.values()), "pair")
+    return (
+        f"The labels of {told} are read neither as safe nor as unsafe ({_tally(others)}): each counts as a label of "
+        "its own. Write them as safe or unsafe."
     )
 
 
