@@ -19,6 +19,8 @@ from vsil_audit.features.clip.weights import weights_digest
 
 DEFAULT_CLIP = "ViT-B-32:laion2b_s34b_b79k"
 INSTALL = 'pip install "vsil-audit[clip]"'
+COMPARED = 16
+"""On how many images the error of vectors that are not exact is measured."""
 
 _VERSION = "1"
 _MEAN, _STD = (
@@ -41,7 +43,8 @@ _NAMES = (
 class ClipSettings:
     """How a model is run. `device`: torch's name of it (None: a GPU when there is one). `backend`: `auto`, `torch`,
     `onnx` or `openvino`. `int8`: images at eight bits, faster and inexact. `compile`: torch.compile. `draft`: JPEGs may
-    be decoded at a fraction of their size. `batch`: how many images at once (None: what suits the device)."""
+    be decoded at a fraction of their size. `decode`: `cpu`, or `gpu`: JPEGs where the model runs, by `gpu_decoding`,
+    inexact too. `batch`: how many images at once (None: what suits the device)."""
 
     model: str = DEFAULT_CLIP
     device: str | None = None
@@ -49,7 +52,18 @@ class ClipSettings:
     int8: bool = False
     compile: bool = False
     draft: bool = False
+    decode: str = "cpu"
     batch: int | None = None
+
+    @property
+    def inexact(self) -> tuple[str, ...]:
+        """What about images is not exact under these settings, in words."""
+        ways = (
+            (self.int8, "images at eight bits"),
+            (self.draft, "JPEGs decoded at a fraction of their size"),
+            (self.decode == "gpu", "JPEGs decoded on the GPU"),
+        )
+        return tuple(what for chosen, what in ways if chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ class ClipModel:
 
     def seen_by(self, settings: ClipSettings) -> Preprocessing:
         """How its images are prepared under these settings."""
-        return replace(self.preprocessing, draft=settings.draft)
+        return replace(self.preprocessing, draft=settings.draft, on_gpu=settings.decode == "gpu")
 
     def space(self, settings: ClipSettings) -> str:
         """All that decides a vector, in one string: vectors of equal spaces can be compared and kept together."""
