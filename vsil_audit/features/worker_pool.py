@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import vsil_audit
-from vsil_audit.features.frames import read_frame, with_room, write_frame
+from vsil_audit.features.frames import PIPE_BYTES, read_frame, with_room, write_frame
 from vsil_audit.features.time_limits import TimeLimits
 
 WORKER_MODULE = "vsil_audit.features.image_worker"
@@ -75,6 +75,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
+                bufsize=PIPE_BYTES,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
