@@ -62,6 +62,16 @@ def test_low_coverage_of_a_headline_is_said() -> None:
     assert "suspected_rate covers 10 of 100 pairs only" in warnings(dataset(), few)
 
 
+@pytest.mark.parametrize(("least", "warned"), [(0.02, False), (0.1, False), (0.333, True)])
+def test_that_a_low_suspected_rate_says_little_of_a_small_set_is_said(least: float, *, warned: bool) -> None:
+    metric = Metric(
+        name="clip_overlap.least_share", tells="t", nature=Nature.MEASURED, unit="share", value=least, n=90, total=90
+    )
+    said = warnings(dataset(), metric)
+    assert ("clip_overlap flags nothing where fewer than 33 % of the pairs overlap" in said) == warned
+    assert bool(said) == warned
+
+
 def test_a_lens_without_a_detector_is_shown_as_absent() -> None:
     ran = DetectorRun(name="ocr_overlap", asks="?", lens="content", unit="pair", value="v", version=1, state="done")
     leak = Metric(name="leak_rate", tells="t", lens="judged", nature=Nature.JUDGED, unit="share")

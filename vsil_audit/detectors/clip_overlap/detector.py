@@ -43,9 +43,10 @@ class ClipOverlap:
         limits=(
             "Overlap is evidence, not proof: a text may name harmless content of its image. A text that fits the topic "
             "of its category only is not suspected; where a category has fewer than "
-            f"{LEAST_IN_CATEGORY} other images the whole set decides, and topic may be enough. Images that "
-            f"stand beside the same text, or are of the same scenario, are never compared. At most {IN_SET:,} images of "
-            f"the set and {IN_CATEGORY} of a category are compared, and {SAMPLED:,} pairs set the threshold and the numbers about the whole set: "
+            f"{LEAST_IN_CATEGORY} other images the whole set decides, and topic may be enough. Images that stand "
+            "beside the same text, or are of the same scenario, are never compared. At most "
+            f"{IN_SET:,} images of the set and {IN_CATEGORY} of a category are compared, and "
+            f"{SAMPLED:,} pairs set the threshold and the numbers about the whole set: "
             "random samples. In small sets and categories ranks are coarse, and single overlapping pairs are not "
             "found. It is as good as the CLIP model: English, short and plain texts best."
         ),
