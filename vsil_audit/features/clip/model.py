@@ -15,7 +15,8 @@ from vsil_audit.errors import ConfigurationError, MissingDependencyError, VsilAu
 from vsil_audit.features.clip import hub, known
 from vsil_audit.features.clip.device import chosen_device
 from vsil_audit.features.clip.preprocessing import Preprocessing
-from vsil_audit.features.clip.weights import weights_digest
+from vsil_audit.features.weights import weights_digest
+from vsil_audit.json_file import json_object
 
 DEFAULT_CLIP = "ViT-B-32:laion2b_s34b_b79k"
 INSTALL = 'pip install "vsil-audit[clip]"'
@@ -158,7 +159,7 @@ def _on_hub(repository: str, name: str) -> ClipModel:
 
 
 def _in_folder(folder: Path, name: str, remedy: str) -> ClipModel:
-    config = _json(folder / _CONFIG)
+    config = json_object(folder / _CONFIG)
     model = config.get("model_cfg")
     if not isinstance(model, dict):
         what = "is not what open_clip writes" if (folder / _CONFIG).is_file() else "is missing"
@@ -298,11 +299,3 @@ def _text_folder(text: Mapping[str, Any], name: str) -> Path | None:
     if found is None:
         raise ConfigurationError(f"the text tower of {name} is not on this machine", f"hf download {tower} config.json")
     return found.parent
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
