@@ -13,7 +13,6 @@ from vsil_audit.detectors.clip_overlap import ClipOverlap
 from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import Finding, ImageRef, Pair
-from vsil_audit.stats.clusters import PairGroups
 
 WIDTH = 64
 Vectors = npt.NDArray[np.floating]
@@ -21,7 +20,8 @@ Vectors = npt.NDArray[np.floating]
 
 @dataclass
 class World:
-    """Pairs with their vectors. `texts[i]`: (windows, d); `images[i]`: (k, d), called `names[i]`."""
+    """Pairs with their vectors. `texts[i]`: (windows, d); `images[i]`: (k, d), called `names[i]`. `twins[i]`: its
+    scenario, of those that say one."""
 
     texts: list[Vectors]
     images: list[Vectors]
@@ -30,17 +30,11 @@ class World:
     categories: list[str | None]
     tied: npt.NDArray[np.bool_]
     errors: dict[int, ImageFacts] = field(default_factory=dict)
+    twins: dict[int, str] = field(default_factory=dict)
     width: int = WIDTH
 
     def __len__(self) -> int:
         return len(self.queries)
-
-    def groups(self) -> npt.NDArray[np.int64]:
-        """As a run would make them: pairs that share a text or an image."""
-        made = PairGroups()
-        for query, names in zip(self.queries, self.names, strict=True):
-            made.add([f"text:{query}", *(f"image:{name}" for name in names)])
-        return made.groups()
 
     def batches(self, size: int = 100) -> list[Batch]:
         starts = range(0, len(self), size)
@@ -50,7 +44,7 @@ class World:
         pairs, facts, images = [], [], []
         for i in rows:
             refs = tuple(ImageRef(name, path=name) for name in self.names[i])
-            pairs.append(Pair(f"pair-{i}", self.queries[i], refs, category=self.categories[i]))
+            pairs.append(Pair(f"pair-{i}", self.queries[i], refs, self.categories[i], twin_of=self.twins.get(i)))
             of_pair = [ImageFacts(name, name) for name in self.names[i]]
             vectors = [self.images[i][k : k + 1] for k in range(len(of_pair))]
             if i in self.errors:
@@ -78,14 +72,10 @@ class Found:
         return float(details["low"]) - 1e-9 <= value <= float(details["high"]) + 1e-9  # type: ignore[arg-type]
 
 
-def look(
-    world: World, *, seed: int = 0, encoder: TextEncoder | None = None, size: int = 100,
-    groups: npt.NDArray[np.int64] | None = None,
-) -> Found:  # fmt: skip
+def look(world: World, *, seed: int = 0, encoder: TextEncoder | None = None, size: int = 100) -> Found:
     batches = world.batches(size)
     detector = ClipOverlap()
-    groups = world.groups() if groups is None else groups
-    detector.prepare(SetContext(lambda: iter(batches), len(world), groups, seed, clip_texts=encoder))
+    detector.prepare(SetContext(lambda: iter(batches), len(world), range(len(world)), seed, clip_texts=encoder))
     pairs = [finding for batch in batches for finding in detector.score(batch)]
     return Found(pairs, {finding.kind: finding for finding in detector.conclude()})
 
@@ -119,6 +109,33 @@ def planted(
         [[f"image-{i}"] for i in range(n)],
         [f"category {c}" for c in category],
         tied,
+    )
+
+
+def crossed(texts: int, images: int, each: int, share: float, seed: int, *, noise: float = 0.7) -> World:
+    """Each of `images` images beside `each` of `texts` texts, drawn at random: a pair for each, in random order. Of
+    about `share` of the texts all their images show what they say (an image of several of these, a mixture)."""
+    generator = np.random.default_rng(seed)
+    draw = generator.standard_normal
+    said, shown = unit(draw((texts, WIDTH))), unit(draw((images, WIDTH)))
+    telling = np.zeros(texts, dtype=bool)
+    telling[generator.permutation(texts)[: round(share * texts)]] = True
+    beside = [generator.choice(texts, each, replace=False) for _ in range(images)]
+    for j, of_image in enumerate(beside):
+        if telling[of_image].any():
+            shown[j] = unit(said[of_image[telling[of_image]]].sum(axis=0))
+    gap = unit(draw(WIDTH))
+    seen = unit(shown + noise * unit(draw((images, WIDTH))) + gap)
+    read = unit(said + noise * unit(draw((texts, WIDTH))) - gap / 3)
+    pairs = [(int(k), j) for j, of_image in enumerate(beside) for k in of_image]
+    pairs = [pairs[i] for i in generator.permutation(len(pairs))]
+    return World(
+        [read[k][None] for k, _ in pairs],
+        [seen[j][None] for _, j in pairs],
+        [f"template {k}" for k, _ in pairs],
+        [[f"image-{j}"] for _, j in pairs],
+        [None] * len(pairs),
+        telling[[k for k, _ in pairs]],
     )
 
 

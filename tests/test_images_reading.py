@@ -111,6 +111,13 @@ def test_sizes_are_bounded(root: Path) -> None:
     assert read("just.png", root) == b"x" * 1000
 
 
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="there are no files of unknown size")
+def test_a_file_is_read_to_its_end_whatever_size_it_claims() -> None:
+    text = Path("/proc/version").read_bytes()  # its size is told as 0
+    assert read("version", Path("/proc")) == text
+    assert read("version", Path("/proc"), ImageLimits(max_file_bytes=len(text) - 1)) == "too_large"
+
+
 def test_embedded_bytes_are_bounded_too(root: Path) -> None:
     def kind(data: bytes) -> bytes | str:
         result = read_bytes(ImageRef("row 1", data=data), root, LIMITS)

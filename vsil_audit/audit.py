@@ -191,7 +191,7 @@ def scan_views(
     chosen = options or ScanOptions()
     path = here(path, progress or Silent())
     audits: list[Audit] = []
-    for name in _view_names(path, reading):
+    for name in view_names(path, reading):
         before = sum((spent(audit.folder.manifest().spend) for audit in audits), start=chosen.gateway.spent)
         audits.append(
             scan(
@@ -209,7 +209,7 @@ def scan_views(
     return audits
 
 
-def _view_names(path: str | Place, reading: SourceOptions) -> list[str]:
+def view_names(path: str | Place, reading: SourceOptions) -> list[str]:
     """The names of the benchmark's views, the usual one first."""
     source = load(path, options=reading)
     return sorted((v.name for v in source.views), key=lambda name: name != source.view) or [source.view]
@@ -262,7 +262,7 @@ def plan_views(
     seen: dict[str, set[bytes]] = {}
     planned = (
         _plan(path, replace(reading, view=name), options or ScanOptions(), pilot, progress or Silent(), seen)
-        for name in _view_names(path, reading)
+        for name in view_names(path, reading)
     )
     return reduce(add, planned)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsil_audit.audit import count_views, here, load
+from vsil_audit.detectors.hygiene.kinds import IMAGE_ERRORS, ISSUE_KINDS
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.images import ImageLimits
@@ -21,6 +22,7 @@ from vsil_audit.sources.base import Source, SourceOptions, reading_of
 from vsil_audit.sources.registry import detect
 
 _SAMPLES = 3
+_PROBLEM_OF = {**IMAGE_ERRORS, "remote_not_fetched": "remote_images"}
 _SHOWN_ALIKE = 5  # problems of one kind, file and column: the cause of more is the same
 
 
@@ -54,12 +56,13 @@ def inspect(
         why=_why(local, source, reading),
         view=reading_of(source),
         views=source.views,
-        view_counts=count_views(local, source, replace(reading, view=None)),
+        view_counts={reading_of(source): found.pairs} | count_views(local, source, replace(reading, view=None)),
         mapping=mapping_as_text(source),
         reasons=source.mapping.reasons,
         counts=found.counts(),
         categories=found.categories,
         labels=found.labels,
+        splits=found.splits,
         samples=found.samples,
         problems=found.listed_problems(),
         problems_total=found.n_problems,
@@ -89,12 +92,13 @@ class _Found:
     def __init__(self, samples: int, max_problems: int | None) -> None:
         self.categories: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
+        self.splits: Counter[str] = Counter()
         self.samples: list[Pair] = []
         self.problems: list[Problem] = []
         self.n_problems = 0
         self._wanted = samples
         self._max_problems = max_problems
-        self._pairs = self._imageless = self._empty_texts = 0
+        self.pairs = self._imageless = self._empty_texts = 0
         self._references = self._unusable = 0
         self._digests: set[str] = set()
         self._unreadable_rows = 0
@@ -121,11 +125,12 @@ class _Found:
         return listed[::-1]
 
     def take(self, pair: Pair, facts: tuple[ImageFacts, ...]) -> None:
-        self._pairs += 1
+        self.pairs += 1
         self._imageless += not facts
         self._empty_texts += not pair.text.strip()
         self.categories.update([pair.category] if pair.category is not None else ())
         self.labels.update([pair.label] if pair.label is not None else ())
+        self.splits.update([pair.split] if pair.split is not None else ())
         if len(self.samples) < self._wanted:
             self.samples.append(replace(pair, images=tuple(replace(r, data=b"") if r.data else r for r in pair.images)))
         for image in facts:
@@ -138,13 +143,14 @@ class _Found:
             return
         self._unusable += 1
         detail = f"{image.name}: {image.error.detail}"
-        remedy = "Put the file there, or leave it: the pair is scanned without it and the coverage says so."
+        problem = ISSUE_KINDS[_PROBLEM_OF[image.error.kind]]
+        remedy = f"{problem.remedy} Otherwise the pair is scanned without it, and the coverage says so."
         self.add_problem(
             Problem(f"image_{image.error.kind}", detail, pair.origin, "image", remedy, fatal_for_pair=False)
         )
 
     def counts(self) -> list[tuple[str, int]]:
-        always = [("pairs", self._pairs), ("images", len(self._digests))]
+        always = [("pairs", self.pairs), ("images", len(self._digests))]
         sometimes = [
             ("image references", self._references if self._references != len(self._digests) else 0),
             ("unusable images", self._unusable),

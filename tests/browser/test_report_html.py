@@ -224,6 +224,17 @@ def test_on_a_phone_a_pair_opens_over_the_list_and_closes(browser: Browser, file
     opened.page.close()
 
 
+def test_on_a_phone_a_suspicious_pair_has_the_whole_width(browser: Browser, file: Path) -> None:
+    opened = open_report(browser, file, width=390)
+    row, text = (
+        opened.page.locator(f".pairs-table tbody tr{part}").first.bounding_box() for part in ("", " td:last-child")
+    )
+    assert row is not None
+    assert text is not None
+    assert text["width"] == row["width"]
+    opened.page.close()
+
+
 def test_it_prints_on_white_without_the_explorer(browser: Browser, file: Path) -> None:
     opened = open_report(browser, file, scheme="dark")
     opened.page.emulate_media(media="print")

@@ -190,8 +190,9 @@ def test_pairs_without_image_stand_in_the_table_only_and_the_card_says_so(tmp_pa
 def test_what_has_no_twin_is_not_in_the_set_and_counted(tmp_path: Path) -> None:
     folder = begun(tmp_path / "out")
     summary = published(tmp_path, records_in(folder), folder, SetOptions(twins=TwinWay.BENIGN_IMAGE))
-    assert summary.left_out == {"there is no pool": N - 6}
+    assert summary.left_out == {"no benign image: no pool is named (--pool)": N - 6}
     assert (summary.emitted, summary.twins) == (12, 6)
+    assert summary.pairs - sum(summary.left_out.values()) + summary.twins == summary.emitted
     assert len(list(rows(tmp_path / "out"))) == 12
 
 

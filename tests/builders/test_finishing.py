@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from vsil_audit.builders.draft import BuiltImage, Draft
 from vsil_audit.builders.finishing import BEFORE, Built, Finish, finished, suspected_in
 from vsil_audit.builders.folder import PROVENANCE, BuildFolder, BuildManifest
 from vsil_audit.builders.gates.base import GateResult
+from vsil_audit.builders.publishing import Publishing, SetOptions
 from vsil_audit.builders.record import Fate, Record
+from vsil_audit.builders.twins import TwinWay
 from vsil_audit.runs.execute import execute
 from vsil_audit.runs.plan import ScanOptions, ScanPlan, plan_scan
 from vsil_audit.runs.progress import Silent
@@ -30,7 +33,13 @@ def plan(tmp_path: Path) -> ScanPlan:
     return plan_scan(source, "set", ScanOptions(detectors=("description_overlap",), output=output, workers=1))
 
 
-def finish(plan: ScanPlan, texts: dict[str, str], fate: Fate = Fate.BUILT) -> Built:
+def finish(
+    plan: ScanPlan,
+    texts: dict[str, str],
+    fate: Fate = Fate.BUILT,
+    publish: SetOptions | None = None,
+    assumed: Sequence[str] = (),
+) -> Built:
     """A build whose gates let these texts pass, finished."""
     folder = BuildFolder(plan.folder.parent.parent)
     manifest = folder.begin(BuildManifest(command="convert", name="set", tool_version="0", started=""))
@@ -38,12 +47,18 @@ def finish(plan: ScanPlan, texts: dict[str, str], fate: Fate = Fate.BUILT) -> Bu
     picture = (plan.source.root / "images" / "0.png").read_bytes()
     image = BuiltImage(folder.keep_image(picture, "PNG"), "PNG", "source")
     records = [
-        Record(Draft(name, text, image, wanted(PLANS[name[:3]].thing)), fate, (GateResult("A'", passed=True),))
+        Record(
+            Draft(name, text, image, wanted(PLANS[name[:3]].thing), label_assumed=name in assumed),
+            fate,
+            (GateResult("A'", passed=True),),
+        )
         for name, text in texts.items()
     ]
     folder.write_records(0, records[:2])
     folder.write_records(1, records[2:])
-    return Finish(folder, manifest, plan, before, ("description_overlap",), Silent()).built()
+    publishing = Publishing(folder, publish or SetOptions(), name="set", seed=0)
+    looked_by = ("description_overlap",)
+    return Finish(folder, manifest, plan, before, looked_by, Silent(), publishing=publishing).built()
 
 
 def told(built: Built) -> dict[str, tuple[str, str, str]]:
@@ -61,8 +76,31 @@ def test_what_the_detectors_still_suspect_is_withdrawn(plan: ScanPlan) -> None:
     assert built.after.folder.manifest().pairs == 2
     assert suspected_in(built.after) == {}
     [overlap] = [gate for gate in built.summary.gates if gate.gate == "A'"]
-    assert (overlap.seen, overlap.passed, overlap.rejected) == (4, 3, 1), "both looks at the second pair count"
+    assert (overlap.seen, overlap.passed, overlap.rejected) == (3, 2, 1), "a pair counts once, by the last look at it"
     assert built.summary.emitted == 2
+
+
+def test_every_pair_that_is_not_in_the_set_is_told_of_once(plan: ScanPlan) -> None:
+    """Those that passed all gates and have no benign counterpart too."""
+    texts = {"Ada": GOOD, "Ben": "How is a plastic flamingo lifted over a hedge?"}
+    built = finish(plan, texts, publish=SetOptions(twins=TwinWay.BENIGN_IMAGE))
+    lines = (built.path / PROVENANCE / "not-in-set.jsonl").read_text().splitlines()
+    no_pool = "no benign image: no pool is named (--pool)"
+    assert list(map(json.loads, lines)) == [
+        {"id": "Ada", "fate": "left_out", "gate": "", "reason": no_pool},
+        {"id": "Ben", "fate": "left_out", "gate": "", "reason": no_pool},
+    ]
+    assert [file.name for file in (built.path / PROVENANCE).glob("*left*")] == ["left-out.jsonl"]
+    assert built.summary.pairs == sum(built.summary.left_out.values()) == 2
+
+
+def test_whose_label_is_assumed_is_said_of_each_pair(plan: ScanPlan) -> None:
+    built = finish(plan, {"Ada": GOOD, "Ben": GOOD + " Please."}, assumed=("Ben",))
+    rows = json.loads((built.path / "data.json").read_text())
+    assert [row["vsil_audit"]["label_assumed"] for row in rows] == [False, True]
+    assert [record.draft.label_assumed for record in built.folder.records()] == [False, True]
+    card = " ".join((built.path / "README.md").read_text().split())
+    assert "Of 1 pair in the set nobody has said whether" in card
 
 
 def test_pairs_passed_on_as_they_were_are_no_exception(plan: ScanPlan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -98,6 +99,15 @@ def test_what_nobody_could_look_at_is_not_passed_on(tmp_path: Path) -> None:
     assert (gate.seen, gate.passed, gate.rejected, gate.undecided) == (3, 2, 0, 1)
 
 
+def test_an_image_on_the_network_is_told_as_such_with_the_option_that_fetches_it(tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    source.mkdir()
+    row = {"id": "far", "question": "May I take this home?", "image": "https://example.org/a.png", "category": "c"}
+    (source / "data.json").write_text(json.dumps([row, {**row, "id": "farther"}]))
+    built = convert_offline(source, tmp_path / "new", options=options(tmp_path / "cache"))
+    assert built.summary.unfixed_reasons == {"its image is on the network, and fetched only with --allow-remote": 2}
+
+
 def test_the_data_are_never_written_into(tmp_path: Path) -> None:
     source = write_set(tmp_path / "set", {"leaks": ROWS["leaks"]})
     with pytest.raises(ConfigurationError, match="lies inside"):
@@ -111,7 +121,7 @@ def test_the_terminal_says_why_pairs_are_not_in_the_set(built: Built) -> None:
     told = console.export_text()
     assert "2 unfixed: could not be rewritten, or cannot be in the set as they are" in " ".join(told.split())
     assert "1: it has no image, so that its text is all there is" in told
-    assert "Of 9 pairs the source does not say whether they are unsafe: taken to be." in told
+    assert "nobody has said whether they are unsafe: taken to be" in " ".join(told.split())
     assert "E, 2: sexual content that involves minors is never built" in told
 
 

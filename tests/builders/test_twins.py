@@ -132,7 +132,7 @@ def test_benign_words_have_the_form_of_what_they_stand_for(like: str) -> None:
 
 def test_without_a_pool_pictures_have_no_twin_and_are_left_out(folder: BuildFolder) -> None:
     twins = made(folder, [with_picture(folder, "q0", "What is this?", 1)], None)
-    assert twins.left_out == {"q0": "there is no pool"}
+    assert twins.left_out == {"q0": "no benign image: no pool is named (--pool)"}
 
 
 def test_of_a_block_one_combination_is_harmful(folder: BuildFolder, tmp_path: Path) -> None:

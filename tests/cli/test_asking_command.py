@@ -57,6 +57,13 @@ def spent(name: str) -> float:
 # budgets
 
 
+def test_a_plan_without_models_says_so_instead_of_counting_no_pairs(vsil_audit: Command, small: Path) -> None:
+    said = vsil_audit("plan", small)
+    assert said.code == 0
+    assert "No model is named: nothing would be asked" in said.out
+    assert "0 pairs" not in said.out
+
+
 def test_max_calls_stops_with_3_and_says_how_to_go_on(vsil_audit: Command, server: ChatServer, small: Path) -> None:
     said = vsil_audit(*run_of(server, small, "--max-calls", "20"))
     assert said.code == 3

@@ -71,6 +71,52 @@ def test_a_billed_model_needs_consent(
     assert "build_detoxify" in said.err, "what it would cost is shown"
 
 
+def test_images_that_cost_money_need_consent_and_are_counted_and_priced(
+    vsil_audit: Callable[..., Any], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
+    with serving(Cast(PLANS)) as server:  # the models are free, the images are not
+        given = (*convert(server, source), "--acknowledge-use", "--image-generator")
+        said = vsil_audit(*given, "images/openai/gpt-image-1")
+        assert said.code == ExitCode.USAGE
+        told = " ".join(said.err.split())
+        assert "this conversion costs money, and nobody is there to agree" in told
+        assert "about 6 images, at most 9 (3 rounds for each pair), 0.042 US dollars each" in told
+        assert "An estimate" in told
+        unpriced = " ".join(vsil_audit(*given, "images/openai/some-other").err.split())
+        assert "about 6 images, at most 9 (3 rounds for each pair), unpriced" in unpriced
+        assert not server.heard
+
+
+def test_twins_need_a_pool_or_images_that_cost_nothing(
+    vsil_audit: Callable[..., Any], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
+    twins = ("--twins", "benign-image", "--acknowledge-use", "--yes", "-q")
+    with serving(Cast(PLANS)) as server:
+        paid = ("--image-generator", "images/openai/gpt-image-1")
+        for line in (
+            convert(server, source, *twins),
+            convert(server, source, *twins, *paid),
+            (
+                "build",
+                "--per-subcategory",
+                "1",
+                "--editor",
+                server.model("e"),
+                "--out",
+                tmp_path / "out",
+                *twins,
+                *paid,
+            ),
+        ):
+            said = vsil_audit(*line)
+            assert (said.code, "--pool" in said.err) == (ExitCode.USAGE, True), said.err
+        assert not server.heard
+        free = vsil_audit(*convert(server, source, *twins, "--image-generator", "typographic"))
+    assert "no pool is named" not in free.err
+
+
 def test_build_says_what_it_lacks(vsil_audit: Callable[..., Any], tmp_path: Path) -> None:
     with serving(Cast({})) as server:
         given = ("build", "--editor", server.model("editor"), "--out", tmp_path / "out", "--acknowledge-use")

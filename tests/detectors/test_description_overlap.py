@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from vsil_audit.detectors.base import Batch, SetContext
 from vsil_audit.detectors.description_overlap import DescriptionOverlap
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.features import sentence
-from vsil_audit.pair import Abstained, Finding, Pair, Scored, Verdict
+from vsil_audit.pair import Abstained, Finding, Json, Pair, Scored, Verdict
 
 PLAYROOM = (
     "A child's playroom filled with colourful toys including building blocks scattered on the floor. In the "
@@ -44,6 +45,21 @@ def one(text: str, description: str | None, key_phrase: str | None = None) -> Fi
 def value(finding: Finding) -> float:
     assert isinstance(finding.outcome, Scored)
     return finding.outcome.value
+
+
+def test_the_interval_of_a_number_about_the_set_is_from_the_groups_of_the_rates() -> None:
+    """A query that stands in most pairs makes them one group; intervals take it as given, as the rates' do."""
+    pairs = tuple(Pair(str(i), f"Where is the {THINGS[i]}?", description=f"A {THINGS[i]}") for i in range(20))
+    batch = Batch(0, pairs, ((),) * 20)
+
+    def chance_level(**groups: list[int]) -> Mapping[str, Json]:
+        detector = DescriptionOverlap()
+        detector.prepare(SetContext(lambda: iter([batch]), 20, **groups))
+        return next(f.details for f in detector.conclude() if f.kind == "chance_level")
+
+    apart, together = list(range(20)), [0] * 20
+    assert chance_level(groups=together, interval_groups=apart) == chance_level(groups=apart)
+    assert chance_level(groups=together)["low"] is None
 
 
 @pytest.mark.parametrize(

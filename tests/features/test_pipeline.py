@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
@@ -233,6 +234,33 @@ def test_an_image_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: p
         error = pipeline.submit(ref("a.jpg")).result(60).error
     assert error is not None
     assert (error.kind, error.detail) == ("unreadable", "it took longer than 0.3 s")
+
+
+def test_an_image_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(30):
+        (tmp_path / f"{i}.jpg").write_bytes(picture(i))
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def count(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    with ImagePipeline(tmp_path, PIXELS, workers=1) as pipeline:
+        pipeline.submit(ref("0.jpg")).result(60)
+        monkeypatch.setattr(threading.Thread, "start", count)
+        assert all(f.error is None for f in results([pipeline.submit(ref(f"{i}.jpg")) for i in range(1, 30)]))
+    assert started == []
+
+
+@pytest.mark.usefixtures("worker_modules")
+def test_one_that_takes_too_long_costs_no_other_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "_SECONDS_AN_IMAGE", 2.0)
+    for i in range(20):
+        (tmp_path / f"{i}.jpg").write_bytes(picture(i, comment="HANG" if i % 10 == 0 else ""))
+    with ImagePipeline(tmp_path, PIXELS, workers=2, worker_module="dying_worker") as pipeline:
+        found = results([pipeline.submit(ref(f"{i}.jpg")) for i in range(20)])
+    assert [f.name for f in found if f.error] == ["0.jpg", "10.jpg"]
 
 
 @pytest.mark.usefixtures("worker_modules")

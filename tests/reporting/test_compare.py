@@ -110,6 +110,22 @@ def test_other_versions_and_limits_are_warned_of(run_folders: ModuleType, tmp_pa
     assert "different limits" in warnings
 
 
+@pytest.mark.parametrize("scored", [0, 10])
+def test_a_content_lens_of_other_detectors_is_warned_of(run_folders: ModuleType, tmp_path: Path, scored: int) -> None:
+    """One that ran and scored nothing is not what the rate rests on."""
+    one = run_folders.write_run(tmp_path / "one", 10)
+    two = run_folders.write_run(tmp_path / "two", 10)
+    summary = two.summary()
+    detectors = [
+        d.model_copy(update={"state": "done", "scored": scored}) if d.name == "clip_overlap" else d
+        for d in summary.detectors
+    ]
+    two.write_summary(summary.model_copy(update={"detectors": detectors}))
+    warnings = " ".join(compare([one, two]).warnings)
+    assert ("suspected_rate rests on different detectors in these runs (" in warnings) == bool(scored)
+    assert ("; clip_overlap, description_overlap, ocr_overlap)" in warnings) == bool(scored)
+
+
 def test_three_runs_are_each_compared_with_the_first(views: list[RunFolder]) -> None:
     comparison = compare([*views, views[0]])
     metric = next(m for m in comparison.metrics if m.name == "ocr_overlap.rate")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
+import vsil_audit
+from vsil_audit import ScanOptions
 from vsil_audit.detectors.base import Batch
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import ABSENT_IMAGE, ImageRef, Pair
+from vsil_audit.runs import detecting
 from vsil_audit.runs.detecting import Clusters, clusters
 from vsil_audit.runs.folder import RunFolder
+
+TEXT = "Recommend a recipe for pancakes with fresh fruit"
 
 
 def clusters_of(tmp_path: Path, *pairs: Pair, digests: list[str] | None = None) -> Clusters:
@@ -65,3 +74,24 @@ def test_one_image_for_all_stays_one_cluster_and_is_said(tmp_path: Path) -> None
     found = clusters_of(tmp_path, *pairs, digests=["ab" * 32] * 12)
     assert len(set(found.for_intervals.tolist())) == 1
     assert "Shared images or scenarios connect 12 of 12 pairs" in found.note
+
+
+@pytest.mark.parametrize("pairs_for_processes", [1, 500], ids=["in processes", "here"])
+def test_numbers_of_one_set_rest_on_the_same_groups(
+    pairs_for_processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a detector says of the set has its interval from the groups of the rate that it belongs to."""
+    monkeypatch.setattr(detecting, "_PAIRS_FOR_PROCESSES", pairs_for_processes)
+    root = tmp_path / "one sentence"
+    root.mkdir()
+    for i in range(30):
+        Image.new("RGB", (8, 8), (8 * i, 90, 40)).save(root / f"{i}.png")
+    rows = [{"image": f"{i}.png", "prompt": TEXT} for i in range(30)]
+    (root / "data.json").write_text(json.dumps(rows))
+    options = ScanOptions(workers=2, detectors=("harm_prior", "hygiene"))
+    audit = vsil_audit.scan(root, output=tmp_path / "run", options=options)
+    rate = audit.summary.metric("predicted_rate")
+    adjusted = audit.summary.metric("harm_prior.predicted_rate_adjusted")
+    assert (rate.k, rate.n) == (0, 30)
+    assert rate.high == pytest.approx(0.116, abs=0.01)
+    assert rate.high > adjusted.high

@@ -32,6 +32,10 @@ def test_a_labelled_whole_set_has_no_warning() -> None:
     [
         ({"labels": {}}, "cannot be told from false alarms"),
         ({"labels": {"unsafe": 100}}, "cannot be told from false alarms"),
+        (
+            {"labels": {"safe": 9, "unsafe": 9, "0": 3, "ja": 4}},
+            "labels of 7 pairs are read neither as safe nor as unsafe (0 3, ja 4)",
+        ),
         ({"limited_to": "the first 5 pairs (--limit)"}, "Only the first 5 pairs (--limit) were scanned"),
         ({"pairs": 1, "labels": {"safe": 1}}, "Only 1 pair: the intervals are wide"),
         ({"rows_unreadable": 450}, "450 rows of the dataset made no pair"),
@@ -56,6 +60,16 @@ def test_low_coverage_of_a_headline_is_said() -> None:
         name="suspected_rate", tells="t", nature=Nature.MEASURED, unit="share", value=0.5, k=5, n=10, total=100
     )
     assert "suspected_rate covers 10 of 100 pairs only" in warnings(dataset(), few)
+
+
+@pytest.mark.parametrize(("least", "warned"), [(0.02, False), (0.1, False), (0.333, True)])
+def test_that_a_low_suspected_rate_says_little_of_a_small_set_is_said(least: float, *, warned: bool) -> None:
+    metric = Metric(
+        name="clip_overlap.least_share", tells="t", nature=Nature.MEASURED, unit="share", value=least, n=90, total=90
+    )
+    said = warnings(dataset(), metric)
+    assert ("clip_overlap flags nothing where fewer than 33 % of the pairs overlap" in said) == warned
+    assert bool(said) == warned
 
 
 def test_a_lens_without_a_detector_is_shown_as_absent() -> None:

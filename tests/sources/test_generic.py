@@ -54,6 +54,31 @@ def questions(count: int, **more: Any) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("given", [{}, {"text": "question"}])
+def test_a_table_of_a_header_only_holds_no_rows(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("id,question,image\n")
+    with pytest.raises(DatasetError, match=r"d\.csv holds no rows"):
+        opened(tmp_path, **given)
+
+
+def test_a_table_without_rows_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,question\n")
+    csv_file(tmp_path / "b.csv", questions(3))
+    pairs, problems = read(opened(tmp_path))
+    assert [pair.text for pair in pairs] == [f"What is in picture {n}?" for n in range(3)]
+    assert problems == []
+
+
+def test_a_row_of_another_kind_is_told_and_makes_no_pair(tmp_path: Path) -> None:
+    rows: list[object] = [*questions(3, image=lambda n: f"{n}.png"), [1, 2], "a word", {}, {"question": None}]
+    (tmp_path / "d.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    pairs, problems = read(opened(tmp_path))
+    assert [pair.text for pair in pairs] == [*(f"What is in picture {n}?" for n in range(3)), ""]
+    told = [(problem.kind, problem.origin.row) for problem in problems if problem.fatal_for_pair]
+    assert told == [("unreadable_row", 4), ("unreadable_row", 5), ("unreadable_row", 6)]
+    assert "none of the columns that are read" in problems[-1].detail
+
+
 def test_a_table_with_images_beside_it(tmp_path: Path) -> None:
     csv_file(tmp_path / "d.csv", questions(4, image=lambda n: f"{n}.png", category=lambda n: f"c{n % 2}"))
     touch(tmp_path, *(f"images/{n}.png" for n in range(4)))

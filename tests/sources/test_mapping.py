@@ -264,6 +264,13 @@ def test_names_in_other_languages(
     assert found.query.candidates == (query,)
 
 
+def test_a_column_of_classes_is_no_reading_beside_a_column_of_questions(tmp_path: Path) -> None:
+    classes = ("loud music", "wet paint", "thin ice")
+    rows = rows_of(24, said=lambda n: f"What is in picture {n}?", what=lambda n: classes[n % 3])
+    found = inferred(tmp_path, rows, [])
+    assert found.query.candidates == ("said",)
+
+
 def test_a_file_name_is_the_image_before_a_number_that_is_its_stem(tmp_path: Path) -> None:
     rows = rows_of(key=lambda n: n, request=asked, shown=lambda n: f"{n}.jpg")
     assert inferred(tmp_path, rows, [f"{n}.jpg" for n in range(12)]).mapping.image == "shown"

@@ -95,6 +95,8 @@ def _making(manifest: BuildManifest, summary: BuildSummary) -> Iterator[str]:
     for fate, count in summary.fates.items():
         if count:
             yield f"| {fate} | {count:,} |"
+    for reason, count in summary.stopped.items():
+        yield f"| of these, stopped by {escaped(reason)} | {count:,} |"
     for reason, count in summary.left_out.items():
         yield f"| left out: {escaped(reason)} | {count:,} |"
     if summary.twins:
@@ -115,7 +117,8 @@ def _numbers(summary: BuildSummary) -> Iterator[str]:
         yield "| number | before | after |"
         yield "|---|---|---|"
         for shift in summary.shifts:
-            yield f"| {escaped(shift.tells)} | {_told(shift.before)} | {_told(shift.after)} |"
+            before, after = _of(shift.before, shift.before_over), _of(shift.after, shift.after_over)
+            yield f"| {escaped(shift.tells)} | {before} | {after} |"
         yield ""
     yield "## Can the text alone tell the label?"
     yield ""
@@ -173,6 +176,11 @@ def _made(manifest: BuildManifest) -> str:
 
 def _told(metric: Metric | None) -> str:
     return "not measured" if metric is None else escaped(number(metric).line())
+
+
+def _of(metric: Metric | None, over: str) -> str:
+    """With the pairs that it is of."""
+    return f"{over}: {_told(metric)}" if over else _told(metric)
 
 
 def escaped(text: str) -> str:

@@ -14,6 +14,7 @@ from vsil_audit.builders.folder import PROVENANCE, BuildFolder, BuildManifest
 from vsil_audit.builders.generators.typographic import Typographic
 from vsil_audit.builders.offline.conversion import OfflineConversion
 from vsil_audit.builders.publishing import Publishing, SetOptions
+from vsil_audit.builders.twin_check import check_twins
 from vsil_audit.detectors.base import Need
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.features.pipeline import ImagePipeline
@@ -56,6 +57,7 @@ def convert_offline(
     own = folder.path / PROVENANCE
     plan = plan_scan(source, dataset_name(path, source), replace(chosen.scan, output=own / BEFORE))
     drawer = Typographic(chosen.font)
+    check_twins(chosen.publish, source, chosen.scan, listener, draws=True)
     with folder.locked():
         return _converted(plan, folder, chosen, drawer, listener, command)
 

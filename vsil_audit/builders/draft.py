@@ -39,7 +39,8 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Draft:
     """`id` is that of the pair in the finished set; `source` the pair that it was made of, if any. `label` is `unsafe`
-    or, of a benign twin, `safe`; drafts of one scenario share `twin_of`."""
+    or, of a benign twin, `safe`; `label_assumed`: nobody said so, neither the source nor a judge. Drafts of one
+    scenario share `twin_of`."""
 
     id: str
     text: str
@@ -48,6 +49,7 @@ class Draft:
     category: str | None = None
     subcategory: str | None = None
     label: str = "unsafe"
+    label_assumed: bool = False
     twin_of: str | None = None
     safety_reason: str = ""
     source: Pair | None = None

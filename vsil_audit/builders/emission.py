@@ -100,6 +100,7 @@ def _row(record: Record, image_path: str, benchmark: str) -> dict[str, Any]:
         "twin_of": draft.twin_of or "",
         "vsil_audit": {
             "fate": record.fate.value,
+            "label_assumed": draft.label_assumed,
             "leak_scores": scores,
             "gates": [_gate(result.gate, result.passed, result.votes) for result in record.gates],
             "image": None

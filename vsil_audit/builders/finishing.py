@@ -19,7 +19,7 @@ from vsil_audit.builders.gates.overlap import LETTER as OVERLAP
 from vsil_audit.builders.gates.panel import REJECT
 from vsil_audit.builders.publishing import Publishing, SetOptions
 from vsil_audit.builders.record import Fate, Record
-from vsil_audit.builders.selection import finished_records
+from vsil_audit.builders.selection import finished_records, left_out
 from vsil_audit.builders.summarise import summarise
 from vsil_audit.builders.summary import BuildSummary
 from vsil_audit.detectors import registry
@@ -36,8 +36,8 @@ from vsil_audit.sources.base import SourceOptions
 from vsil_audit.wording import plural
 
 BEFORE, AFTER, CHECK = "scan-before", "scan-after", "scan-check"
-LEFT_OUT = "left-out.jsonl"
-"""Beside the records: every pair that is not in the set, with the gate that stopped it, and why."""
+NOT_IN_SET = "not-in-set.jsonl"
+"""Beside the records: every pair that is not in the set, what became of it, the gate that stopped it, and why."""
 
 MOST_WITHDRAWALS = 3
 _DONE = {"convert": "converted", "build": "built"}
@@ -79,7 +79,7 @@ class Finish:
         if after is not None:
             warnings += lost_sight(self.before, after.folder)
         if self.manifest.command == "convert":
-            warnings += unlabelled(self.before)
+            warnings += assumed_labels(self.folder)
         manifest = self.folder.manifest()
         summary = summarise(
             self.folder.records(),
@@ -95,7 +95,7 @@ class Finish:
         summary = self._publishing.summary(summary)
         self._publishing.publish(manifest, summary)
         own = self.folder.path / PROVENANCE
-        write_atomically(own / LEFT_OUT, _left_out(self.folder).encode("utf-8", "surrogatepass"))
+        write_atomically(own / NOT_IN_SET, _not_in_set(self.folder).encode("utf-8", "surrogatepass"))
         write_atomically(own / "summary.json", summary.model_dump_json(indent=2).encode())
         done = {"state": "complete", "finished": now()}
         self.folder.write_manifest(manifest.model_copy(update=done))
@@ -192,13 +192,14 @@ def lost_sight(before: RunFolder, after: RunFolder) -> list[str]:
     return told
 
 
-def unlabelled(before: RunFolder) -> list[str]:
-    """What to warn of: pairs of which the source does not say whether they are unsafe."""
-    batches = (before.read_batch(index) for index in range(before.n_batches()))
-    count = sum(not pair.label for batch in batches for pair in batch.pairs)
-    return (
-        [f"Of {plural(count, 'pair')} the source does not say whether they are unsafe: taken to be."] if count else []
-    )
+def assumed_labels(folder: BuildFolder) -> list[str]:
+    """What to warn of: pairs of the set of which neither the source nor a judge says whether they are unsafe."""
+    count = sum(record.draft.label_assumed for record in finished_records(folder))
+    if not count:
+        return []
+    return [
+        f"Of {plural(count, 'pair')} in the set nobody has said whether they are unsafe: taken to be (`label_assumed`)."
+    ]
 
 
 def _looked_at(run: RunFolder, detector: str) -> set[str | None]:
@@ -250,13 +251,18 @@ def _rejected(record: Record, result: GateResult) -> Record:
     return replace(record, fate=Fate.REJECTED, gates=(*record.gates, result), reason=result.reason)
 
 
-def _left_out(folder: BuildFolder) -> str:
-    told = (
-        {"id": r.draft.id, "fate": r.fate.value, "gate": r.stopped_by, "reason": r.reason}
-        for r in folder.records()
-        if not r.fate.emitted
-    )
-    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
+def _not_in_set(folder: BuildFolder) -> str:
+    """A line for each, in the records' order; the fate of those that passed, and have no place in the set, says so."""
+    passed = left_out(folder)
+    lines = []
+    for record in folder.records():
+        name = record.draft.id
+        told = {"id": name, "fate": record.fate.value, "gate": record.stopped_by, "reason": record.reason}
+        if record.fate.emitted:
+            told |= {"fate": "left_out", "reason": passed.get(name, "")}
+        if not record.fate.emitted or name in passed:
+            lines.append(json.dumps(told, ensure_ascii=False) + "\n")
+    return "".join(lines)
 
 
 def finished(folder: BuildFolder) -> Built | None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ from vsil_audit.runs.folder import write_atomically
 from vsil_audit.runs.locking import locked
 
 PROVENANCE = "provenance"
+_OF_SCANS = ("--output", "--overwrite")
+_OTHER_FOLDER = "Name another folder with --out; what models answered is in the cache, and is not paid for again."
 _KEEPING = threading.Lock()
 _EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff"}
 
@@ -81,11 +83,21 @@ class BuildFolder:
     def write_manifest(self, manifest: BuildManifest) -> None:
         write_atomically(self._own / "build.json", manifest.model_dump_json(indent=2).encode())
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold the folder against other builds. Raises RunFolderError where one is at work there, ConfigurationError
-        where the folder holds other things, which are left as they are."""
+        where the folder holds other things, which are left as they are.
+
+        What a scan within the build advises is put in the build's words: it has no run folder that a user could name.
+        """
         self._check_ours()
-        return locked(self._own, ".lock", "build")
+        try:
+            with locked(self._own, ".lock", "build"):
+                yield
+        except RunFolderError as error:
+            if not any(option in error.remedy for option in _OF_SCANS):
+                raise
+            raise RunFolderError(error.message, _OTHER_FOLDER) from error
 
     def begin(self, manifest: BuildManifest) -> BuildManifest:
         """Start in this folder, or go on with what it holds.

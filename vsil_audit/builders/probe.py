@@ -20,6 +20,7 @@ from vsil_audit.detectors import probe_model
 from vsil_audit.detectors.probe_labels import Labels, label_classes
 from vsil_audit.detectors.probe_sample import draw_groups
 from vsil_audit.runs.metric import Metric, Nature
+from vsil_audit.runs.metrics import share_metric
 from vsil_audit.stats.clusters import clustered_mean, clustered_rate, connected_groups
 from vsil_audit.stats.information import entropy_bits, pointwise_v_information
 from vsil_audit.stats.rates import Interval
@@ -243,19 +244,11 @@ def _told(
         f"text_probe.{name}_bits", f"bits about the label that the text alone gives: {words}", interval, total
     )
     correct = held.model.argmax(axis=1) == codes
-    rate = clustered_rate(correct, groups, seed=seed)
-    yield Metric(
-        name=f"text_probe.{name}_accuracy",
-        tells=f"share of pairs whose label is told, held out, from the text alone: {words}",
+    yield share_metric(
+        f"text_probe.{name}_accuracy",
+        f"share of pairs whose label is told, held out, from the text alone: {words}",
+        clustered_rate(correct, groups, total=total, seed=seed),
         nature=Nature.MEASURED,
-        unit="share",
-        value=rate.value,
-        low=rate.low,
-        high=rate.high,
-        interval=rate.method,
-        k=rate.k,
-        n=rate.n,
-        total=total,
         chance=float(np.bincount(codes).max() / len(codes)),
     )
 

@@ -81,7 +81,17 @@ class Record:
         )
 
 
-_DRAFT_FIELDS = ("id", "text", "description", "category", "subcategory", "label", "twin_of", "safety_reason")
+_DRAFT_FIELDS = (
+    "id",
+    "text",
+    "description",
+    "category",
+    "subcategory",
+    "label",
+    "label_assumed",
+    "twin_of",
+    "safety_reason",
+)
 
 
 def _gate(result: GateResult) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from vsil_audit.runs.folder import write_atomically
 
 TWIN_STEP = "benign_twin"
 """Kind of the step that makes a twin; its detail `of` is the id of the pair that it stands beside."""
-_TWINS, _LEFT_OUT = "twins.jsonl", "left_out.jsonl"
+_TWINS, _LEFT_OUT = "twins.jsonl", "left-out.jsonl"
 
 
 def write_selection(folder: BuildFolder, twins: Iterable[Record], left_out: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from vsil_audit.features.facts import ImageError, ImageFacts
 from vsil_audit.images import ImageLimits, read_bytes
 from vsil_audit.pair import Pair
 
+ON_THE_NETWORK = "its image is on the network, and fetched only with --allow-remote"
 NO_IMAGE = "it has no image, so that its text is all there is"
 
 
@@ -33,7 +34,9 @@ def source_pair(pair: Pair, facts: tuple[ImageFacts, ...], root: Path, limits: I
     if len(pair.images) > 1:
         return SourcePair(pair, facts, None, f"it has several images: {len(pair.images)}, and a built pair has one")
     if facts[0].error is not None:
-        return SourcePair(pair, facts, None, f"its image cannot be opened: {facts[0].error.detail}")
+        fetched = pair.images[0].url is None or limits.allow_remote
+        told = f"its image cannot be opened: {facts[0].error.detail}" if fetched else ON_THE_NETWORK
+        return SourcePair(pair, facts, None, told)
     data = read_bytes(pair.images[0], root, limits)
     if isinstance(data, ImageError):
         return SourcePair(pair, facts, None, f"its image cannot be read any more: {data.detail}")
@@ -64,6 +67,7 @@ def draft_of(subject: SourcePair, out: BuildFolder) -> Draft:
         category=pair.category,
         subcategory=pair.subcategory,
         label=pair.label or "unsafe",
+        label_assumed=not pair.label,
         twin_of=pair.twin_of,
         source=pair,
     )

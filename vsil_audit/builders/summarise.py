@@ -20,6 +20,7 @@ ASKS = {
     "M": "is everybody in it clearly an adult?",
     "E": "is it free of builders' notes, markup and duplicates?",
 }
+_OF_UNSAFE = ".unsafe"
 _SHIFTED = ("leak_rate", "text_only_refusal_rate", "suspected_rate", "predicted_rate", "topic_probe.text_bits")
 
 
@@ -35,15 +36,19 @@ def summarise(
     """One pass over the records."""
     fates: Counter[str] = Counter()
     unfixed: Counter[str] = Counter()
+    stopped: Counter[str] = Counter()
     yields = {letter: _Yield() for letter in ASKS}
     drawn: Counter[bool | None] = Counter()
     for record in records:
         fates[record.fate.value] += 1
         if record.fate is Fate.UNFIXED:
             unfixed[_kind(record.reason)] += 1
+        elif not record.fate.emitted:
+            gate = record.stopped_by
+            stopped[f"gate {gate}" if gate else _kind(record.reason)] += 1
         for attempt in (*record.attempts, record.gates):
-            for result in attempt:
-                yields.setdefault(result.gate, _Yield()).add(result.passed, result.reason)
+            for letter, result in {result.gate: result for result in attempt}.items():  # its last word on that draft
+                yields.setdefault(letter, _Yield()).add(result.passed, result.reason)
         for step in record.draft.steps:
             if step.kind == "draw_words" and record.fate.emitted:
                 read = step.details.get("read_back")
@@ -56,6 +61,7 @@ def summarise(
         emitted=emitted,
         fates={fate.value: fates[fate.value] for fate in Fate},
         gates=[y.told(letter, ASKS.get(letter, "")) for letter, y in yields.items() if y.seen],
+        stopped=dict(stopped.most_common()),
         unfixed_reasons=dict(unfixed.most_common()),
         shifts=_shifts(before, after),
         images_drawn=sum(drawn.values()),
@@ -100,12 +106,23 @@ def _shifts(before: Summary | None, after: Summary | None) -> list[Shift]:
     for name in _SHIFTED:
         old, new = _metric(before, name), _metric(after, name)
         if any(metric is not None and metric.value is not None for metric in (old, new)):
-            found.append(Shift(name=name, tells=(old or new).tells, before=old, after=new))  # type: ignore[union-attr]  # one is there
+            whole = _whole(before, name) or _whole(after, name)
+            tells = whole.tells if whole is not None else ""
+            over = {"before_over": _over(old), "after_over": _over(new)}
+            found.append(Shift(name=name, tells=tells, before=old, after=new, **over))
     return found
 
 
 def _metric(summary: Summary | None, name: str) -> Metric | None:
     """Among the unsafe pairs where the summary tells them apart: benign twins must not thin a rate out."""
-    if summary is None:
-        return None
-    return summary.metric(f"{name}.unsafe") or summary.metric(name)
+    return _whole(summary, f"{name}{_OF_UNSAFE}") or _whole(summary, name)
+
+
+def _whole(summary: Summary | None, name: str) -> Metric | None:
+    return None if summary is None else summary.metric(name)
+
+
+def _over(metric: Metric | None) -> str:
+    if metric is None:
+        return ""
+    return "unsafe pairs" if metric.name.endswith(_OF_UNSAFE) else "all pairs"

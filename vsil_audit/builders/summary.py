@@ -9,7 +9,8 @@ from vsil_audit.runs.metric import Metric, Model
 
 
 class GateYield(Model):
-    """How many drafts a gate saw, and what it said: `rejected` with its reasons, `undecided` where a judge failed."""
+    """How many drafts a gate saw, each counted once by the gate's last word on it: `rejected` with its reasons,
+    `undecided` where a judge failed."""
 
     gate: str
     asks: str
@@ -21,16 +22,20 @@ class GateYield(Model):
 
 
 class Shift(Model):
-    """One quantity before and after. `unit` and intervals stand in the metrics themselves."""
+    """One quantity before and after, and which pairs each is of: `unsafe pairs`, or `all pairs` (benign ones and twins
+    too). `unit` and intervals stand in the metrics themselves."""
 
     name: str
     tells: str
     before: Metric | None = None
     after: Metric | None = None
+    before_over: str = ""
+    after_over: str = ""
 
 
 class BuildSummary(Model):
-    """`pairs` taken in; `fates` count them; `emitted`: pairs of the finished set."""
+    """`pairs` taken in; `fates` count them; `emitted`: pairs of the finished set. What is in the set adds up: `pairs`
+    less those of `stopped`, `unfixed_reasons` and `left_out`, and with `twins`, is `emitted`."""
 
     command: str
     name: str
@@ -38,6 +43,7 @@ class BuildSummary(Model):
     emitted: int
     fates: dict[str, int]
     gates: list[GateYield] = []
+    stopped: dict[str, int] = Field({}, description="rejected and undecided pairs, by gate, or by reason without one")
     unfixed_reasons: dict[str, int] = {}
     shifts: list[Shift] = []
     images_drawn: int = 0

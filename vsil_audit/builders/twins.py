@@ -175,7 +175,9 @@ class TwinMaker:
     async def _generated(self, record: Record) -> _Benign | str:
         if self._generator is None:
             return (
-                "no benign image: the pool has none left that is not of the set" if self._pool else "there is no pool"
+                "no benign image: the pool has none left that is not of the set"
+                if self._pool
+                else "no benign image: no pool is named (--pool)"
             )
         seed = seed_of(self._seed, record.draft.id, "generated")
         prompt = f"A photograph of {benign_phrase(seed)}."

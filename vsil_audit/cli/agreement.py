@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from vsil_audit.runs.cost_plan import CostPlan
 
 
-def agree(what: str, asked: Sequence[str], settings: GatewaySettings, plan: Callable[..., CostPlan]) -> None:
-    """Show what `what` would cost by `plan(progress=…)`, and ask; nothing where none of the models `asked` is billed.
+def agree(
+    what: str, asked: Sequence[str], settings: GatewaySettings, plan: Callable[..., CostPlan], *, paid: bool = False
+) -> None:
+    """Show what `what` would cost by `plan(progress=…)`, and ask; nothing where none of the models `asked` is billed,
+    nor anything else `paid` for.
 
     Raises ConfigurationError when the answer is no, or nobody is there to give one.
     """
     from vsil_audit.gateway.opening import is_billed
 
-    if not any(is_billed(model, settings.for_model(model)["base_url"]) for model in asked):
+    if not paid and not any(is_billed(model, settings.for_model(model)["base_url"]) for model in asked):
         return
     from rich.console import Console
 

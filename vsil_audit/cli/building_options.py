@@ -112,4 +112,11 @@ def agree_to_build(what: str, options: OnlineOptions, expected: Callable[[], Cos
     """Show about what it costs, and ask."""
     from vsil_audit.cli.agreement import agree
 
-    agree(what, options.models, options.scan.gateway, lambda progress: expected())  # noqa: ARG005 - it takes no time
+    generator = options.open_generator()
+    agree(
+        what,
+        options.models,
+        options.scan.gateway,
+        lambda progress: expected(),  # noqa: ARG005 - it takes no time
+        paid=generator is not None and generator.paid,
+    )

@@ -27,6 +27,7 @@ _NAMES = {
     "clip_int8": "int8",
     "clip_compile": "compile",
     "clip_draft": "draft",
+    "clip_decode": "decode",
 }
 
 
@@ -48,6 +49,12 @@ def clip_options(command: F) -> F:
         option("--clip-int8", is_flag=True, help="Images at eight bits: faster, not exact."),
         option("--clip-compile", is_flag=True, help="torch.compile: slower to start, then faster."),
         option("--clip-draft", is_flag=True, help="Decode large JPEGs at a fraction of their size: faster, not exact."),
+        option(
+            "--clip-decode",
+            type=click.Choice(["cpu", "gpu"]),
+            help="gpu: decode JPEGs on the GPU, outside the processes that shut images in: faster, not exact. "
+            "[default: cpu]",
+        ),
     ]
     for add in reversed(options):
         command = add(command)

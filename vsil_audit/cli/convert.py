@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from vsil_audit.cli.set_options import finished_set_options, set_options
 
 if TYPE_CHECKING:
     from vsil_audit.builders.finishing import Built
+    from vsil_audit.gateway.meter import Spent
     from vsil_audit.runs.cost_plan import CostPlan
     from vsil_audit.runs.plan import ScanOptions
     from vsil_audit.sources.base import SourceOptions
@@ -48,7 +49,7 @@ def command(path: str, out: Path, *, offline: bool, font: Path | None, quiet: bo
     find in a query are replaced ("the item shown in the image"), and drawn into the image where it does not carry them.
 
     The set is scanned again, and what could not be fixed is listed. Running the same command again continues an
-    interrupted conversion; nothing is paid for twice.
+    interrupted conversion; nothing is paid for twice. With --view all each view becomes a set, in a folder below --out.
 
     \b
     Examples:
@@ -57,15 +58,25 @@ def command(path: str, out: Path, *, offline: bool, font: Path | None, quiet: bo
     """
     from rich.console import Console
 
+    from vsil_audit.audit import view_names
     from vsil_audit.cli.progress import progress_on
     from vsil_audit.reporting.build_console import build_view
+    from vsil_audit.runs.spending import spent
 
     reading = source_options(given)
+    views = {out: reading}
+    if reading.view == "all":
+        usual = replace(reading, view=None)
+        views = {out / name: replace(usual, view=name) for name in view_names(path, usual)}
     line = shlex.join(["vsil-audit", *sys.argv[1:]])
-    convert = _offline(given, reading, font) if offline else _online(path, given, reading, font)
+    convert = _offline(given, reading, font) if offline else _online(path, given, list(views.values()), font)
     with progress_on(Console(stderr=True), quiet=quiet) as progress:
-        built = convert(path, out, source_options=reading, progress=progress, command=line)
-    Console().print(build_view(built.summary, built.path))
+        done: list[Built] = []
+        for folder, one in views.items():
+            before = spent(row for built in done for row in built.summary.spend)
+            done.append(convert(path, folder, before, source_options=one, progress=progress, command=line))
+    for built in done:
+        Console().print(build_view(built.summary, built.path))
     return 0
 
 
@@ -74,30 +85,41 @@ def _offline(given: dict[str, Any], reading: SourceOptions, font: Path | None) -
 
     nothing_online(given)
     publish = set_options(given)
-    return partial(convert_offline, options=ConvertOptions(_scan_options(given, reading), font, publish))
+    options = ConvertOptions(_scan_options(given, reading), font, publish)
+
+    def convert(path: str, out: Path, _: Spent, **how: Any) -> Built:
+        return convert_offline(path, out, options=options, **how)
+
+    return convert
 
 
-def _online(path: str, given: dict[str, Any], reading: SourceOptions, font: Path | None) -> Callable[..., Built]:
-    """With consent, where it costs money."""
+def _online(
+    path: str, given: dict[str, Any], views: Sequence[SourceOptions], font: Path | None
+) -> Callable[..., Built]:
+    """With consent, where it costs money; views share one budget."""
     from vsil_audit.audit import load
-    from vsil_audit.builders.online.convert import convert
+    from vsil_audit.builders.online.convert import convert, with_spent
     from vsil_audit.builders.online.costing import expected_cost
     from vsil_audit.builders.online.terms import acknowledge
     from vsil_audit.runs.reading import count_pairs
 
     sure = given["yes"]
-    options = online_options(given, font, partial(_scan_options, given, reading))
+    options = online_options(given, font, partial(_scan_options, given, views[0]))
 
     acknowledge(options.scan.cache, acknowledged=options.acknowledge_use)
 
     def expected() -> CostPlan:
         most = options.scan.limit or options.scan.sample
-        found = count_pairs(load(path, options=reading))
-        return expected_cost(options, min(found, most) if most else found)
+        found = [count_pairs(load(path, options=reading), most) for reading in views]
+        return expected_cost(options, sum(found))
 
     if not sure:
         agree_to_build("conversion", options, expected)
-    return partial(convert, options=options)
+
+    def converted(path: str, out: Path, before: Spent, **how: Any) -> Built:
+        return convert(path, out, replace(options, scan=with_spent(options.scan, before)), **how)
+
+    return converted
 
 
 def _scan_options(given: dict[str, Any], reading: SourceOptions, **more: Any) -> ScanOptions:

@@ -120,7 +120,8 @@ TextEncoder: TypeAlias = Callable[[Sequence[str]], Rows]
 class SetContext:
     """What a detector may know of the whole set. `groups[i]` is the cluster of the i-th pair (pairs that share an
     image or a text, transitively, have equal numbers); `seed` makes every random choice repeatable. `clip_texts`
-    encodes further texts with the run's CLIP model, for detectors that need CLIP."""
+    encodes further texts with the run's CLIP model, for detectors that need CLIP. `interval_groups`: the groups that
+    the run's rates take their intervals from, where they are not `groups` (see `runs.detecting.Clusters`)."""
 
     read: BatchReader
     n_pairs: int
@@ -128,6 +129,12 @@ class SetContext:
     seed: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
     clip_texts: TextEncoder | None = None
+    interval_groups: Sequence[int] | npt.NDArray[np.int64] | None = None
+
+    @property
+    def for_intervals(self) -> Sequence[int] | npt.NDArray[np.int64]:
+        """Group numbers for the interval of a number about the set: as beside the rates of the same run."""
+        return self.groups if self.interval_groups is None else self.interval_groups
 
 
 @runtime_checkable

@@ -209,7 +209,7 @@ class DescriptionOverlap:
                 own = weighed(text, words(text, language, MOST_REFERENCE_WORDS), self._rarity, language)
                 flagged.append(float((chance >= SUSPECTED_FROM).mean()))
                 ranks.append(rank(stem_overlap(query, own), chance))
-                groups.append(int(context.groups[position]))
+                groups.append(int(context.for_intervals[position]))
         yield self._set_level("chance_level", flagged, groups, context, "share", "suspected beside another description")
         ranked = self._set_level(
             "own_description_rank", ranks, groups, context, "auroc", "rank of the own description among shuffled ones"

@@ -117,7 +117,7 @@ def shipped_controls() -> tuple[tuple[str, str], ...]:
 def _texts_and_groups(context: SetContext) -> Iterator[tuple[str, int]]:
     texts = (pair.text for batch in context.read() for pair in batch.pairs)
     for place, text in enumerate(texts):
-        yield text, int(context.groups[place])
+        yield text, int(context.for_intervals[place])
 
 
 def _details(prediction: Prediction, model: HarmModel) -> dict[str, Json]:

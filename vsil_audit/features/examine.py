@@ -15,7 +15,7 @@ from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.facts import ImageError, ImageFacts, OcrLine
 from vsil_audit.features.ocr import MAX_SIDE, OcrReader, OcrUnavailableError
 from vsil_audit.features.phash import PHASH_VERSION, phash
-from vsil_audit.images import DecodedImage, ImageHeader, ImageLimits, decode, inspect
+from vsil_audit.images import DecodedImage, ImageHeader, ImageLimits, decode, inspect, is_plain_jpeg
 
 THUMBNAIL_SIDE = 160
 PIXELS_VERSION = f"1; phash {PHASH_VERSION}"
@@ -32,10 +32,12 @@ class Work(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What came of one image. `clip`: what a CLIP model sees of it, shape (height, width, 3); None where that was not
-    asked for, or cannot be made (`facts.clip_error` says why, unless the image cannot be opened at all)."""
+    asked for, or cannot be made (`facts.clip_error` says why, unless the image cannot be opened at all), or where
+    `plain`: then they were left to `clip.gpu_decoding`, and only the header was read."""
 
     facts: ImageFacts
     clip: npt.NDArray[np.uint8] | None = None
+    plain: bool = False
 
 
 def examine(
@@ -65,11 +67,24 @@ def _header_only(data: bytes, limits: ImageLimits, preprocessing: Preprocessing 
     if preprocessing is None:
         header = inspect(data, "", limits)
         return Examined(ImageFacts("", error=header) if isinstance(header, ImageError) else _of_header(header))
+    if preprocessing.on_gpu and (plain := _left_to_gpu(data, preprocessing, limits)) is not None:
+        return Examined(_of_header(plain), plain=True)
     decoded = decode(data, "", limits, draft=preprocessing.draft_size)
     if isinstance(decoded, ImageError):
         return Examined(ImageFacts("", error=decoded))
     facts, found = _of_header(decoded.header), _clip_pixels(decoded, preprocessing, limits)
     return Examined(replace(facts, clip_error=found)) if isinstance(found, str) else Examined(facts, found)
+
+
+def _left_to_gpu(data: bytes, preprocessing: Preprocessing, limits: ImageLimits) -> ImageHeader | None:
+    """The header of a JPEG that `clip.gpu_decoding` may be given; None for every other image."""
+    if not is_plain_jpeg(data):
+        return None
+    header = inspect(data, "", limits)
+    if isinstance(header, ImageError) or header.format != "JPEG" or "exif_rotated" in header.notes:
+        return None
+    size = header.width, header.height
+    return None if preprocessing.resizes_in_one(*size) or _too_narrow(*size, preprocessing, limits) else header
 
 
 def _clip_pixels_of(data: bytes, preprocessing: Preprocessing, limits: ImageLimits) -> npt.NDArray[np.uint8] | str:
@@ -83,10 +98,13 @@ def _clip_pixels(
     decoded: DecodedImage, preprocessing: Preprocessing, limits: ImageLimits
 ) -> npt.NDArray[np.uint8] | str:
     """The pixels, or why there are none."""
-    width, height = decoded.pixels.size
-    if preprocessing.width * preprocessing.height * max(width, height) / min(width, height) > limits.max_pixels:
+    if _too_narrow(*decoded.pixels.size, preprocessing, limits):
         return f"it is too long and narrow for CLIP: {decoded.header.width} x {decoded.header.height} pixels"
     return preprocessing.pixels(decoded.pixels)
+
+
+def _too_narrow(width: int, height: int, preprocessing: Preprocessing, limits: ImageLimits) -> bool:
+    return preprocessing.width * preprocessing.height * max(width, height) / min(width, height) > limits.max_pixels
 
 
 def _of_header(header: ImageHeader) -> ImageFacts:

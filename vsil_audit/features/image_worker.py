@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import warnings
+from functools import lru_cache
 from typing import BinaryIO
 
 from vsil_audit.features.clip.preprocessing import Preprocessing
@@ -24,8 +25,8 @@ from vsil_audit.images import ImageLimits
 def main() -> None:
     """Answer frames until the input ends. Head of a question: {"work": a `Work`, "limits": {…}, "clip": how pixels for
     CLIP are prepared, or null}; body: the image's bytes. Head of an answer: {"text": length of the packed text or null,
-    "clip": [height, width] of CLIP's pixels or null, "ocr_error": …, "clip_error": …}; body: packed text, CLIP's
-    pixels (RGB, a byte each), packed pixels."""
+    "clip": [height, width] of CLIP's pixels or null, "plain": whether they were left to `gpu_decoding`, "ocr_error": …,
+    "clip_error": …}; body: packed text, CLIP's pixels (RGB, a byte each), packed pixels."""
     warnings.simplefilter("ignore")  # this process is ours
     source, target = take_over_streams()
     write_frame(target, b"ready", b"")
@@ -34,11 +35,17 @@ def main() -> None:
     reader = OcrReader()
     while True:
         head, data = questions.get()
-        question = json.loads(head)
-        preprocessing = None if question["clip"] is None else Preprocessing.of_json(question["clip"])
-        found = examine(data, ImageLimits(**question["limits"]), Work(question["work"]), reader, preprocessing)
+        work, limits, preprocessing = _asked(head)
+        found = examine(data, limits, work, reader, preprocessing)
         del data
         write_frame(target, *_packed(found))
+
+
+@lru_cache(maxsize=16)
+def _asked(head: bytes) -> tuple[Work, ImageLimits, Preprocessing | None]:
+    question = json.loads(head)
+    preprocessing = None if question["clip"] is None else Preprocessing.of_json(question["clip"])
+    return Work(question["work"]), ImageLimits(**question["limits"]), preprocessing
 
 
 def _packed(found: Examined) -> tuple[bytes, bytes]:
@@ -47,6 +54,7 @@ def _packed(found: Examined) -> tuple[bytes, bytes]:
     head = {
         "text": None if text is None else len(text),
         "clip": None if clip is None else clip.shape[:2],
+        "plain": found.plain,
         "ocr_error": facts.ocr_error,
         "clip_error": facts.clip_error,
     }

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import queue
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 
 from vsil_audit.detectors.base import Need
+from vsil_audit.features.clip.gpu_decoding import Jpeg, NotDecodedError
 from vsil_audit.features.clip.images import ClipImages, NoVectorError
+from vsil_audit.features.clip.model import COMPARED
 from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.examine import PIXELS_VERSION, Work, pack_pixels, pack_text, unpack_pixels, unpack_text
 from vsil_audit.features.facts import ImageError, ImageFacts
@@ -45,6 +49,9 @@ _FETCH_AHEAD = 16
 _SECONDS_AN_IMAGE = 300.0
 _SECONDS_TO_CLOSE = 5.0
 _Key = tuple[str, str]
+_Keys: TypeAlias = "tuple[_Key, _Key | None]"
+"""Of an image's bytes, and of the reference to it."""
+_Vector: TypeAlias = "Future[npt.NDArray[np.float32]]"
 
 
 class ImageVectors(Protocol):
@@ -60,6 +67,25 @@ class _Waiting:
 
     name: str
     future: Future[ImageFacts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Something to do for one image. `key`: of its reference, whose waiting futures fail where `do` does."""
+
+    do: Callable[[], None]
+    waiting: _Waiting
+    key: _Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a worker made of an image. `pixels`: for CLIP, where they were asked for and can be made. `plain`: they were
+    left to `clip.gpu_decoding`."""
+
+    facts: ImageFacts
+    pixels: npt.NDArray[np.uint8] | None = None
+    plain: bool = False
 
 
 class ImagePipeline:
@@ -98,7 +124,8 @@ class ImagePipeline:
         self._lock = threading.Lock()
         self._recent: OrderedDict[_Key, ImageFacts] = OrderedDict()
         self._in_flight: dict[_Key, list[_Waiting]] = {}
-        self._tasks: queue.SimpleQueue[tuple[ImageRef, _Waiting] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._left_to_gpu = itertools.count()
         self._threads: list[threading.Thread] = []
         self._closed = False
 
@@ -124,7 +151,7 @@ class ImagePipeline:
                 self._start_threads()
                 if self._clip:
                     self._clip.images.expect()
-                self._tasks.put((ref, waiting))
+                self._tasks.put(_Task(partial(self._answer, ref, waiting), waiting, key))
         if known is not None:
             _resolve([waiting], known)
         return waiting.future
@@ -143,7 +170,7 @@ class ImagePipeline:
             except queue.Empty:
                 break
             if task is not None:
-                task[1].future.cancel()
+                task.waiting.future.cancel()
         for _ in self._threads:
             self._tasks.put(None)
         if self._clip:
@@ -180,16 +207,14 @@ class ImagePipeline:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            ref, waiting = task
-            del task
             try:
-                self._answer(ref, waiting)
+                task.do()
             except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller, not end the thread
-                self._fail(_reference_key(ref), waiting, error)
+                self._fail(task.key, task.waiting, error)
             finally:
                 if self._clip:
                     self._clip.images.arrived()
-            del ref, waiting
+            del task
 
     def _answer(self, ref: ImageRef, waiting: _Waiting) -> None:
         key = _reference_key(ref)
@@ -216,21 +241,23 @@ class ImagePipeline:
         except Exception as error:
             self._fail(by_digest, waiting, error)
             raise
-        if vector is None:
-            self._finish(by_digest, waiting, facts)
-            self._finish(key, waiting, facts)
-        else:
-            vector.add_done_callback(partial(self._encoded, (by_digest, key), waiting, facts))
+        self._wait_for(vector, (by_digest, key), waiting, facts)
 
-    def _encoded(
-        self,
-        keys: tuple[_Key, _Key | None],
-        waiting: _Waiting,
-        facts: ImageFacts,
-        vector: Future[npt.NDArray[np.float32]],
-    ) -> None:
-        """The encoder has done with an image; the facts are complete."""
+    def _wait_for(self, vector: _Vector | None, keys: _Keys, waiting: _Waiting, facts: ImageFacts) -> None:
+        """Finish when the vector is there; at once where there is none to come."""
+        if vector is not None:
+            vector.add_done_callback(partial(self._encoded, keys, waiting, facts))
+            return
+        for key in keys:
+            self._finish(key, waiting, facts)
+
+    def _encoded(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, vector: _Vector) -> None:
+        """The encoder has done with an image; the facts are complete, unless it was given a JPEG that it cannot decode:
+        then a worker opens it."""
         error = CancelledError() if vector.cancelled() else vector.exception()
+        if isinstance(error, NotDecodedError):
+            self._begin_again(keys, waiting, facts, error.data)
+            return
         if isinstance(error, NoVectorError):
             facts = replace(facts, clip_error=str(error))
         elif error is None:
@@ -240,6 +267,30 @@ class ImagePipeline:
                 self._finish(key, waiting, facts)
             else:
                 self._fail(key, waiting, error)
+
+    def _begin_again(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, data: bytes) -> None:
+        if self._clip:
+            self._clip.images.expect()
+        with self._lock:
+            if not self._closed:
+                self._tasks.put(_Task(partial(self._open_exactly, keys, waiting, facts, data), waiting, keys[1]))
+                return
+        waiting.future.cancel()
+
+    def _open_exactly(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, data: bytes) -> None:
+        """Have a worker make CLIP's pixels of an image of which all else is known."""
+        assert self._clip is not None
+        try:
+            opened = self._ask(data, Work.HEADER, self._clip.preprocessing.exact)
+            if opened.facts.error is not None:
+                facts = replace(opened.facts, digest=facts.digest)
+            else:
+                facts = replace(facts, clip_error=opened.facts.clip_error)
+            vector = None if opened.pixels is None else self._clip.images.submit(facts.digest, opened.pixels)
+        except Exception as error:
+            self._fail(keys[0], waiting, error)
+            raise
+        self._wait_for(vector, keys, waiting, facts)
 
     def _finish(self, key: _Key | None, waiting: _Waiting, facts: ImageFacts) -> None:
         """Remember the facts and give them to all who wait for that key."""
@@ -262,7 +313,7 @@ class ImagePipeline:
             if not one.future.done() and one.future.set_running_or_notify_cancel():
                 one.future.set_exception(error)
 
-    def _facts(self, digest: str, data: bytes) -> tuple[ImageFacts, Future[npt.NDArray[np.float32]] | None]:
+    def _facts(self, digest: str, data: bytes) -> tuple[ImageFacts, _Vector | None]:
         """Facts of some bytes, without a name, from the store or by work; and what is to become the CLIP vector, where
         it is still to be made."""
         kept = self._kept.get(digest) if self._kept else None
@@ -271,44 +322,52 @@ class ImagePipeline:
             return replace(kept, digest=digest, clip=vector), None
         work = Work.HEADER if kept is not None else self._work_wanted
         preprocessing = self._clip.preprocessing if self._clip and vector is None else None
-        found, pixels = self._ask(data, work, preprocessing)
+        opened, compared = self._ask(data, work, preprocessing), None
+        if opened.plain and preprocessing is not None and next(self._left_to_gpu) < COMPARED:
+            exactly = self._ask(data, work, preprocessing.exact)
+            opened, compared = (exactly, None) if exactly.pixels is None else (opened, exactly.pixels)
+        found = opened.facts
         if kept is not None and found.error is None:
             found = replace(kept, clip_error=found.clip_error)
         facts = replace(found, digest=digest, clip=None if found.error else vector)
         if self._kept and kept is None and facts.error is None:
             self._kept.put(facts)
+        pixels = Jpeg(data, facts.width, facts.height, compared) if opened.plain else opened.pixels
         if self._clip is None or pixels is None:
             return facts, None
         return facts, self._clip.images.submit(digest, pixels)
 
-    def _ask(
-        self, data: bytes, wanted: Work, preprocessing: Preprocessing | None
-    ) -> tuple[ImageFacts, npt.NDArray[np.uint8] | None]:
+    def _ask(self, data: bytes, wanted: Work, preprocessing: Preprocessing | None) -> _Opened:
         """Have a worker open it. One death may be chance (memory was short), so it is tried again; if reading text was
         what killed it, the picture may still be opened without."""
-        clip = None if preprocessing is None else preprocessing.to_json()
         attempts = [wanted, wanted, Work.PIXELS] if wanted is Work.TEXT else [wanted, wanted]
         why = ""
         while attempts and not self._closed:
             work = attempts.pop(0)
-            head = json.dumps({"work": work.value, "limits": asdict(self.limits), "clip": clip}).encode()
             try:
-                answer, body = self._pool.ask(head, data, _SECONDS_AN_IMAGE)
+                answer, body = self._pool.ask(_question(work, self.limits, preprocessing), data, _SECONDS_AN_IMAGE)
             except WorkerStartError as error:
-                return ImageFacts("", error=ImageError("unreadable", str(error))), None
+                return _Opened(ImageFacts("", error=ImageError("unreadable", str(error))))
             except WorkerDiedError as error:
                 why = str(error)
                 if error.timed_out:  # it would take as long again
                     attempts = [other for other in attempts if other is not work]
                 continue
-            facts, pixels = _unpack_answer(answer, body)
-            if work is not wanted and not facts.error:
-                facts = replace(facts, ocr_error=f"reading text failed: {why}")
-            return facts, pixels
-        return ImageFacts("", error=ImageError("unreadable", why)), None
+            opened = _unpack_answer(answer, body)
+            if work is not wanted and not opened.facts.error:
+                facts = replace(opened.facts, ocr_error=f"reading text failed: {why}")
+                opened = replace(opened, facts=facts)
+            return opened
+        return _Opened(ImageFacts("", error=ImageError("unreadable", why)))
 
 
-def _unpack_answer(head: bytes, body: bytes) -> tuple[ImageFacts, npt.NDArray[np.uint8] | None]:
+@lru_cache(maxsize=64)
+def _question(work: Work, limits: ImageLimits, preprocessing: Preprocessing | None) -> bytes:
+    clip = None if preprocessing is None else preprocessing.to_json()
+    return json.dumps({"work": work.value, "limits": asdict(limits), "clip": clip}).encode()
+
+
+def _unpack_answer(head: bytes, body: bytes) -> _Opened:
     answer = json.loads(head)
     length, shape = answer["text"], answer["clip"]
     text = None if length is None else unpack_text(body[:length])
@@ -318,7 +377,8 @@ def _unpack_answer(head: bytes, body: bytes) -> tuple[ImageFacts, npt.NDArray[np
         clip = np.frombuffer(body, np.uint8, height * width * 3, begin).reshape(height, width, 3)
         begin += clip.size
     facts = unpack_pixels(body[begin:])
-    return replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"]), clip
+    facts = replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"])
+    return _Opened(facts, clip, plain=answer["plain"])
 
 
 def _reference_key(ref: ImageRef) -> _Key | None:

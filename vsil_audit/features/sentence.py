@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.errors import ConfigurationError, MissingDependencyError
-from vsil_audit.features.clip.weights import weights_digest
+from vsil_audit.features.weights import weights_digest
 from vsil_audit.features.windows import windows
 
 MOST_CHARACTERS = 40_000

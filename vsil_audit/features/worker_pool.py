@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import vsil_audit
-from vsil_audit.features.frames import read_frame, write_frame
+from vsil_audit.features.frames import PIPE_BYTES, read_frame, with_room, write_frame
+from vsil_audit.features.time_limits import TimeLimits
 
 WORKER_MODULE = "vsil_audit.features.image_worker"
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
@@ -60,8 +61,10 @@ def available_cpus() -> int:
 class Worker:
     """One child process. Used by one thread at a time."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, limits: TimeLimits) -> None:
         """Start it and wait until it is ready. Raises WorkerStartError."""
+        self._limits = limits
+        self._ending = threading.Lock()  # who signals it and who waits for it take turns: else its id may be another's
         package = str(Path(vsil_audit.__file__).resolve().parent.parent)
         search = json.dumps([package, *(entry for entry in sys.path if entry)])
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -72,19 +75,17 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
+                bufsize=PIPE_BYTES,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
         except OSError as error:
             self._stderr.close()
             raise WorkerStartError(f"a process for images cannot be started: {error.strerror or error}") from error
-        self._to = cast("BinaryIO", self._process.stdin)
-        self._from = cast("BinaryIO", self._process.stdout)
-        alarm = threading.Timer(_START_SECONDS, self._process.kill)
-        alarm.daemon = True
-        alarm.start()
-        ready = read_frame(self._from)
-        alarm.cancel()
+        self._to = with_room(cast("BinaryIO", self._process.stdin))
+        self._from = with_room(cast("BinaryIO", self._process.stdout))
+        with limits.within(_START_SECONDS, self._signal):
+            ready = read_frame(self._from)
         if ready is None:
             detail = self._end_of_stderr()
             self.kill()
@@ -96,41 +97,39 @@ class Worker:
 
     def ask(self, head: bytes, body: bytes, timeout: float) -> tuple[bytes, bytes]:
         """Its answer. Raises WorkerDiedError after `timeout` seconds too; the worker is then of no more use."""
-        late = threading.Event()
-        alarm = threading.Timer(timeout, self._expire, (late,))
-        alarm.daemon = True
-        alarm.start()
-        try:
-            write_frame(self._to, head, body)
-            answer = read_frame(self._from)
-        except (OSError, ValueError):  # a broken pipe, or a pipe closed by `kill`
-            answer = None
-        finally:
-            alarm.cancel()
-        if answer is not None:
+        with self._limits.within(timeout, self._signal) as limit:
+            try:
+                write_frame(self._to, head, body)
+                answer = read_frame(self._from)
+            except (OSError, ValueError):  # a broken pipe, or a pipe closed by `kill`
+                answer = None
+        if answer is not None and not limit.passed:
             return answer
         detail = self._end_of_stderr()
         self.kill()
-        if late.is_set():
+        if limit.passed:
             raise WorkerDiedError(f"it took longer than {timeout:g} s", timed_out=True)
         raise WorkerDiedError(f"the process that opened it died ({detail})")
 
-    def _expire(self, late: threading.Event) -> None:
-        late.set()
-        self._process.kill()
-
     def kill(self) -> None:
         """End it now, and leave nothing of it behind."""
-        self._process.kill()
-        self._process.wait()
+        self._end()
         for stream in (self._to, self._from, self._stderr):
             with suppress(OSError, ValueError):
                 stream.close()
 
+    def _signal(self) -> None:
+        with self._ending:
+            self._process.kill()
+
+    def _end(self) -> int:
+        with self._ending:
+            self._process.kill()
+            return self._process.wait()
+
     def _end_of_stderr(self) -> str:
         """How it ended, in its own last words where it had any."""
-        self._process.kill()
-        death = _death(self._process.wait())
+        death = _death(self._end())
         try:
             self._stderr.seek(0)
             lines = self._stderr.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
@@ -160,6 +159,7 @@ class WorkerPool:
 
     def __init__(self, size: int, module: str = WORKER_MODULE) -> None:
         self._module = module
+        self._limits = TimeLimits()
         self._lock = threading.Lock()
         self._running: set[Worker] = set()
         self._closed = False
@@ -193,9 +193,10 @@ class WorkerPool:
             running, self._running = self._running, set()
         for worker in running:
             worker.kill()
+        self._limits.close()
 
     def _start(self) -> Worker:
-        worker = Worker(self._module)
+        worker = Worker(self._module, self._limits)
         with self._lock:
             if not self._closed:
                 self._running.add(worker)

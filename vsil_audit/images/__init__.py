@@ -3,6 +3,7 @@
 from vsil_audit.images.decoding import DecodedImage, ImageHeader, decode, inspect
 from vsil_audit.images.formats import wrong_extension
 from vsil_audit.images.limits import ImageLimits
+from vsil_audit.images.plain_jpeg import is_plain_jpeg
 from vsil_audit.images.reading import locate, read_bytes
 from vsil_audit.images.remote import Network
 
@@ -13,6 +14,7 @@ __all__ = [
     "Network",
     "decode",
     "inspect",
+    "is_plain_jpeg",
     "locate",
     "read_bytes",
     "wrong_extension",

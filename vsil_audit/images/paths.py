@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PureWindowsPath
 
 from vsil_audit.features.facts import ImageError
 
@@ -13,7 +13,7 @@ def refused_path(path: str) -> ImageError | None:
         return ImageError("unreadable", "the file name holds a NUL character")
     if not path:
         return ImageError("missing", "the file name is empty")
-    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive or path.startswith("\\"):
+    if path.startswith(("/", "\\")) or (":" in path and PureWindowsPath(path).drive):
         return ImageError("outside_root", "an absolute path; images are read inside the dataset folder only")
     if ".." in path.replace("\\", "/").split("/"):
         return ImageError("outside_root", "the path climbs with `..`; images are read inside the dataset folder only")

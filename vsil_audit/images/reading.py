@@ -50,13 +50,28 @@ def locate(path: str, root: Path) -> Path | ImageError:
     if (refused := refused_path(path)) is not None:
         return refused
     try:
-        real_root = Path(os.path.realpath(root))
-        real = Path(os.path.realpath(real_root / path))
+        real_root = os.path.realpath(root)
+        real = _below(real_root, path)
     except (OSError, ValueError) as error:
         return ImageError("unreadable", f"the file name cannot be used: {_reason(error)}")
-    if not real.is_relative_to(real_root):
+    if real != real_root and not real.startswith(os.path.join(real_root, "")):  # noqa: PTH118 - it ends in a separator
         return ImageError("outside_root", "a symbolic link leads outside the dataset folder")
-    return real
+    return Path(real)
+
+
+def _below(real_root: str, path: str) -> str:
+    """What `realpath` gives for `path` (without `..`) below a folder that holds no link, looking at no more than the
+    parts of `path` as long as none of them is a link."""
+    whole = os.path.join(real_root, path)  # noqa: PTH118 - pathlib costs more than reading the file
+    if os.name != "posix":
+        return os.path.realpath(whole)
+    real = real_root.rstrip("/")
+    for part in path.split("/"):
+        if part not in ("", "."):
+            real = f"{real}/{part}"
+            if os.path.islink(real):  # noqa: PTH114 - as above
+                return os.path.realpath(whole)
+    return real or "/"
 
 
 def _read_file(file: Path, limits: ImageLimits) -> bytes | ImageError:
@@ -71,12 +86,19 @@ def _read_file(file: Path, limits: ImageLimits) -> bytes | ImageError:
             return ImageError("unreadable", f"{what}, not a file")
         if status.st_size > limits.max_file_bytes:
             return _too_many_bytes(status.st_size, limits)
-        with os.fdopen(os.dup(descriptor), "rb") as stream:
-            return _checked(stream.read(limits.max_file_bytes + 1), limits)
+        return _checked(_read_all(descriptor, status.st_size, limits.max_file_bytes + 1), limits)
     except OSError as error:
         return ImageError("unreadable", f"cannot be read: {_reason(error)}")
     finally:
         os.close(descriptor)
+
+
+def _read_all(descriptor: int, size: int, most: int) -> bytes:
+    """Up to `most` bytes; `size` are expected, but the file may be growing. Memory is asked for as it is needed."""
+    data = os.read(descriptor, min(size + 1, most))
+    while len(data) < most and (more := os.read(descriptor, min(max(len(data), 1 << 16), most - len(data)))):
+        data += more
+    return data
 
 
 def _open_error(error: OSError | ValueError) -> ImageError:

@@ -45,14 +45,14 @@ def _fates(summary: BuildSummary) -> Iterator[RenderableType]:
         if summary.fates.get(fate):
             grid.add_row(f"{summary.fates[fate]:,}", f"{fate}: {tells}")
     yield indented(grid)
-    if summary.unfixed_reasons:
-        yield heading("Why pairs are unfixed")
-        for reason, count in summary.unfixed_reasons.items():
-            yield bullet(Text(f"{count:,}: {one_line(reason)}"))
-    if summary.left_out:
-        yield heading("Left out of the set, though they passed")
-        for reason, count in summary.left_out.items():
-            yield bullet(Text(f"{count:,}: {one_line(reason)}"))
+    for title, counts in (
+        ("What stopped pairs", summary.stopped),
+        ("Why pairs are unfixed", summary.unfixed_reasons),
+        ("Left out of the set, though they passed", summary.left_out),
+    ):
+        if counts:
+            yield heading(title)
+            yield from (bullet(Text(f"{count:,}: {one_line(reason)}")) for reason, count in counts.items())
 
 
 def _gates(summary: BuildSummary) -> Iterator[RenderableType]:
@@ -73,11 +73,12 @@ def _shifts(summary: BuildSummary) -> Iterator[RenderableType]:
     if not summary.shifts:
         return
     by = f"by {', '.join(summary.looked_by)}" if summary.looked_by else ""
-    beside = f"; but for suspected_rate, after: with {plural(summary.twins, 'benign twin')}" if summary.twins else ""
+    beside = f"; all pairs, after, hold {plural(summary.twins, 'benign twin')}" if summary.twins else ""
     yield heading("Before and after", f"{by}{beside}")
     grid = table("number", "before", "after", fold_column="number")
     for shift in summary.shifts:
-        grid.add_row(f"{shift.name}: {shift.tells}", _told(shift.before), _told(shift.after))
+        before, after = _told(shift.before, shift.before_over), _told(shift.after, shift.after_over)
+        grid.add_row(f"{shift.name}: {shift.tells}", before, after)
     yield indented(grid)
 
 
@@ -93,8 +94,9 @@ def _proof(summary: BuildSummary) -> Iterator[RenderableType]:
         yield indented(grid)
 
 
-def _told(metric: Metric | None) -> str:
+def _told(metric: Metric | None, over: str = "") -> str:
     if metric is None:
         return "not measured"
     told = number(metric)
-    return f"{told.value} {told.interval}\n{told.counts}".strip()
+    counts = ", ".join(filter(None, (told.counts, over)))
+    return f"{told.value} {told.interval}\n{counts}".strip()

@@ -15,6 +15,7 @@ def clip_model(config: RunConfig) -> str:
     space = _space(config).split("; ")
     inexact = ["images at eight bits"] if "int8" in space else []
     inexact += ["JPEGs decoded at a fraction of their size"] if any(part.endswith(" draft") for part in space) else []
+    inexact += ["JPEGs decoded on the GPU"] if any(part.endswith(" gpu") for part in space) else []
     return fold(name, 80) + (f" ({', '.join(inexact)}: not exact)" if name and inexact else "")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from vsil_audit.detectors.base import Lens
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.reporting.clip_model import different_clip_models
 from vsil_audit.reporting.compare_asked import asked_warnings, is_compared
@@ -272,6 +273,7 @@ def _warnings(summaries: Sequence[Summary], manifests: Sequence[Manifest], match
             )
         if any(name not in version for version in versions):
             warnings.append(f"{name} did not run in all of them.")
+    warnings += _different_lenses(summaries)
     warnings += different_clip_models([m.config for m in manifests])
     if len({m.tool_version for m in manifests}) > 1:
         warnings.append("The runs were made by different versions of vsil-audit.")
@@ -283,6 +285,18 @@ def _warnings(summaries: Sequence[Summary], manifests: Sequence[Manifest], match
         warnings.append("The runs are of different datasets.")
     warnings += [f"Run {i} is not paired with the first: {m.why}" for i, m in enumerate(matchings, 2) if not m.paired]
     return warnings + list(dict.fromkeys(m.note for m in matchings if m.note))
+
+
+def _different_lenses(summaries: Sequence[Summary]) -> list[str]:
+    """A warning where the content lens of the runs does not rest on the same detectors."""
+    rests_on = [
+        ", ".join(sorted(d.name for d in s.detectors if d.lens == Lens.CONTENT.value and d.unit == "pair" and d.scored))
+        for s in summaries
+    ]
+    if len(set(rests_on)) < 2 or "" in rests_on:
+        return []
+    named = "; ".join(dict.fromkeys(rests_on))
+    return [f"suspected_rate rests on different detectors in these runs ({named}): a difference may be theirs."]
 
 
 def comparison_view(comparison: Comparison) -> ComparisonView:

@@ -33,6 +33,7 @@ class Inspection:
     counts: Sequence[tuple[str, int]] = ()
     categories: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
+    splits: Mapping[str, int] = field(default_factory=dict)
     samples: Sequence[Pair] = ()
     problems: Sequence[Problem] = ()
     problems_total: int | None = None
@@ -60,6 +61,7 @@ class InspectView:
         yield from _mapping(seen)
         yield from _tallies("Categories", seen.categories)
         yield from _tallies("Labels", seen.labels)
+        yield from _tallies("Splits", seen.splits)
         yield from _samples(seen, width)
         yield from _problems(seen)
 

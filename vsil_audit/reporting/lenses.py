@@ -32,7 +32,11 @@ LENS_HEADINGS = {
 OF_THE_SET = {
     "content": (
         "clip_overlap.least_share",
-        *(f"clip_overlap.{name}{within}" for name in ("matched_share", "bits") for within in ("", "_within_category")),
+        *(
+            f"clip_overlap.{name}{within}"
+            for name in ("matched_share", "recall_at_1", "bits")
+            for within in ("", "_within_category")
+        ),
     )
 }
 """What stands under a lens beside its rates: numbers about the whole set that no single pair shows."""

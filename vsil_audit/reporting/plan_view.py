@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def plan_view(costs: CostPlan, *, has_pilot: bool = False) -> RenderableType:
     """A row for each detector and model, the total, and what the numbers rest on. `has_pilot`: the command that shows
     it takes --pilot."""
+    if not costs.rows:
+        return Text(
+            "No model is named: nothing would be asked, and nothing spent. Name some with --judges PROVIDER/MODEL or "
+            "--targets PROVIDER/MODEL."
+        )
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("detector", overflow="fold")
     table.add_column("model", overflow="fold")

@@ -8,7 +8,6 @@ are in the answer cache, and the next session of the run finds them there.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,10 +24,9 @@ from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.scoring import checked, is_done, named_error
 from vsil_audit.runs.spending import SpendingAccount, spent
 from vsil_audit.runs.subjects import Subjects, mixed
+from vsil_audit.runs.watching import GRACE_WHEN_INTERRUPTED, Watch
 
 _SUBJECTS_A_CALL = 4  # under way for each call that may be in flight, so that the endpoint never waits for us
-_LISTEN_SECONDS = 0.1
-_GRACE_WHEN_INTERRUPTED = 10.0
 
 
 def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: Progress) -> Manifest:
@@ -52,13 +50,14 @@ def ask_models(plan: ScanPlan, folder: RunFolder, manifest: Manifest, progress: 
             return open_gateway(name, **settings.for_model(name), cache=cache, meter=meter)
 
         gateways = {name: thread.open(partial(made, name)).gateway for name in names}
-        asking = _Asking(plan, folder, subjects, gateways, account, cache.warnings)
+        asking = _Asking(plan, folder, subjects, gateways, account)
+        watch = Watch(thread, account, cache.warnings, progress)
         grace = settings.retry.total_timeout
         try:
             for detector in todo:
-                _listen(asking, detector, thread, progress)
+                _ask(asking, detector, watch)
         except KeyboardInterrupt:
-            grace = _GRACE_WHEN_INTERRUPTED
+            grace = GRACE_WHEN_INTERRUPTED
             progress.remark(f"Waiting up to {grace:g} s for answers on their way; again to leave them.")
             raise
         finally:
@@ -79,31 +78,16 @@ def check_models(plan: ScanPlan) -> None:
         meter.account(open_provider(model, settings.for_model(model)["base_url"]))
 
 
-def _listen(asking: _Asking, detector: type[ChatDetector], thread: GatewayThread, progress: Progress) -> None:
-    """Run one detector on the gateways' thread, and tell of its progress from this one."""
-    told = 0
+def _ask(asking: _Asking, detector: type[ChatDetector], watch: Watch) -> None:
+    """Run one detector on the gateways' thread."""
     try:
         made = detector()
         made.prepare(AskContext(asking.plan.options.ask, asking.n_pairs))
         work = _Work(made, asking)
     except Exception as error:
         raise named_error(error, detector.spec.name, "as it prepared") from error
-    progress.stage(f"Detector {detector.spec.name}", work.total, "subjects")
-    future = thread.begin(work.run())
-    try:
-        while True:
-            done, _ = concurrent.futures.wait([future], timeout=_LISTEN_SECONDS)
-            progress.advance(work.done - told)
-            told = work.done
-            asking.account.keep_now_and_then()
-            asking.pass_on_warnings(progress)
-            if done:
-                future.result()
-                return
-    except BaseException:
-        future.cancel()
-        concurrent.futures.wait([future], timeout=1)
-        raise
+    watch.progress.stage(f"Detector {detector.spec.name}", work.total, "subjects")
+    watch.carry_out(work.run(), lambda: work.done)
 
 
 @dataclass(slots=True)
@@ -115,18 +99,10 @@ class _Asking:
     subjects: Subjects
     gateways: Mapping[str, Gateway]
     account: SpendingAccount[Manifest]
-    warnings: Sequence[str]  # of the answer cache; it may grow
     n_pairs: int = 0
-    warned: int = 0
 
     def __post_init__(self) -> None:
         self.n_pairs = sum(map(self.folder.n_pairs, range(self.folder.n_batches())))
-
-    def pass_on_warnings(self, progress: Progress) -> None:
-        """Those that were not told yet."""
-        for warning in self.warnings[self.warned :]:
-            progress.remark(warning)
-            self.warned += 1
 
 
 class _LeftOpenError(Exception):

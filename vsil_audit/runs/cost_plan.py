@@ -16,6 +16,8 @@ _SUMS = (
     "input_tokens",
     "output_tokens",
     "most_output_tokens",
+    "images",
+    "most_images",
     "call_seconds",
     "timed",
 )
@@ -24,8 +26,9 @@ _SUMS = (
 @dataclass(slots=True)
 class ModelCost:
     """One model in one detector. `calls`: those to be paid for; `cached`: answers that are kept already, or asked twice
-    in the run. Tokens and seconds are expected values, `most_output_tokens` the bound that `max_tokens` sets. `learnt`:
-    calls whose tokens rest on kept answers of their kind; the others are guesses."""
+    in the run. Tokens and seconds are expected values, `most_output_tokens` the bound that `max_tokens` sets. `images`:
+    made by calls of an image generator, and the most that it may take. `learnt`: calls whose tokens rest on kept
+    answers of their kind; the others are guesses."""
 
     detector: str
     model: str
@@ -36,6 +39,8 @@ class ModelCost:
     input_tokens: float = 0.0
     output_tokens: float = 0.0
     most_output_tokens: float = 0.0
+    images: int = 0
+    most_images: int = 0
     call_seconds: float = 0.0
     timed: int = 0
 
@@ -46,12 +51,14 @@ class ModelCost:
     @property
     def cost(self) -> float | None:
         """US dollars expected; None where the price is not known."""
-        return self.price.cost(round(self.input_tokens), round(self.output_tokens)) if self.price else None
+        tokens = round(self.input_tokens), round(self.output_tokens)
+        return self.price.cost(*tokens, self.images) if self.price else None
 
     @property
     def most_cost(self) -> float | None:
-        """US dollars if every answer were as long as `max_tokens` lets it be."""
-        return self.price.cost(round(self.input_tokens), round(self.most_output_tokens)) if self.price else None
+        """US dollars if every answer were as long as `max_tokens` lets it be, and every image took all its rounds."""
+        tokens = round(self.input_tokens), round(self.most_output_tokens)
+        return self.price.cost(*tokens, self.most_images) if self.price else None
 
     def seconds(self, concurrency: int) -> float | None:
         """Wall time with so many calls in flight; None where nothing is known of its speed."""

@@ -42,13 +42,15 @@ def detect(plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress) 
 def set_context(plan: ScanPlan, folder: RunFolder, n_pairs: int, clip_texts: ClipTexts | None) -> SetContext:
     """What the plan's detectors may know of the set in that folder."""
     cache = {CACHE: str(plan.options.cache.resolve())} if plan.options.cache else {}
+    found = clusters(folder, n_pairs)
     return SetContext(
         read=folder.batches,
         n_pairs=n_pairs,
-        groups=clusters(folder, n_pairs).connected,
+        groups=found.connected,
         seed=plan.options.seed,
         options=plan.config.detector_options | cache,
         clip_texts=clip_texts,
+        interval_groups=found.for_intervals,
     )
 
 

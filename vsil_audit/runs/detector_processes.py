@@ -64,7 +64,9 @@ class _Process:
             "options": dict(context.options),
             "clip": None if clip_texts is None else clip_texts.to_json(),
         }
-        self._say(head, np.asarray(context.groups, dtype=np.int64).tobytes())
+        one = context.for_intervals is context.groups
+        numbers = (context.groups,) if one else (context.groups, context.for_intervals)
+        self._say(head, np.asarray(numbers, dtype=np.int64).tobytes())
 
     def give(self, detector: str) -> None:
         self._say({"detector": detector}, b"")

@@ -1,9 +1,9 @@
 """The process in which detectors run, one after the other. It reads and writes the run folder itself.
 
-First frame in: {"folder", "n_pairs", "seed", "options", "clip"} and the pairs' group numbers (int64). Then a frame per
-detector, {"detector": name}. Frames out: {"done": pairs so far}, and at the end {"finished": true}, {"unknown": why} or
-{"error": [type, message, remedy]}. It ends when its input does, at once: when the parent is killed nothing stays
-behind.
+First frame in: {"folder", "n_pairs", "seed", "options", "clip"} and the pairs' group numbers (int64): `groups`, then
+those for intervals where they are others. Then a frame per detector, {"detector": name}. Frames out: {"done": pairs so
+far}, and at the end {"finished": true}, {"unknown": why} or {"error": [type, message, remedy]}. It ends when its input
+does, at once: when the parent is killed nothing stays behind.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def main() -> None:
     opening = read_frame(source)
     if opening is None:
         return
-    head, groups = json.loads(opening[0]), np.frombuffer(opening[1], dtype=np.int64)
+    head = json.loads(opening[0])
+    numbers = np.frombuffer(opening[1], dtype=np.int64).reshape(-1, head["n_pairs"])
     folder = RunFolder(place(head["folder"]))
     texts = None if head["clip"] is None else ClipTexts.of_json(head["clip"])
-    context = SetContext(folder.batches, head["n_pairs"], groups, head["seed"], head["options"], texts)
+    context = SetContext(folder.batches, head["n_pairs"], numbers[0], head["seed"], head["options"], texts, numbers[-1])
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(source, asked), daemon=True).start()
     while True:

@@ -47,6 +47,8 @@ def execute(plan: ScanPlan, progress: Progress, command: str = "") -> RunFolder:
             if manifest.state is RunState.COMPLETE:
                 progress.remark(f"This run was complete already; nothing was done again. Folder: {plan.folder}")
                 return folder
+            for note in plan.notes:
+                progress.remark(note)
             with at_work(plan.options) as work:
                 n_batches = work.read_pairs(plan, folder, progress)
                 n_pairs = folder.pairs_in(n_batches)

@@ -69,7 +69,7 @@ def write_atomically(path: Place, data: bytes) -> None:
             temporary.unlink()
         raise RunFolderError(
             f"cannot write {path}: {error.strerror or error}",
-            "Free some space or choose another folder with --output; what was written before is kept.",
+            "Free some space, or choose another folder; what was written before is kept.",
         ) from error
 
 

@@ -59,18 +59,19 @@ def _suspected(evidence: Evidence) -> list[Metric]:
         return []
     suspected, scored = content_columns(evidence)
     groups = evidence.clusters.for_intervals
-    tells = "share of pairs whose text already says what the image shows, by any content detector"
+    tells = "share of {} whose text already says what the image shows, by any content detector"
 
     def metric(name: str, tells: str, among: Flags) -> Metric:
         return rate_metric(
             name, tells, suspected[among], scored[among], groups[among], nature=Nature.MEASURED, lens=Lens.CONTENT
         )
 
-    metrics = [metric("suspected_rate", tells, np.ones(evidence.pairs.n, dtype=bool))]
+    metrics = [metric("suspected_rate", tells.format("pairs"), np.ones(evidence.pairs.n, dtype=bool))]
     if len(evidence.pairs.labels.names) > 1:
         for label in sorted(evidence.pairs.labels.names):
             among = evidence.pairs.labels.where(label)
-            metrics.append(metric(f"suspected_rate.{label}", f"the same, among the pairs labelled {label}", among))
+            labelled = tells.format(f"the pairs labelled {label}")
+            metrics.append(metric(f"suspected_rate.{label}", labelled, among))
     return metrics
 
 

@@ -33,6 +33,10 @@ _HEADLINE = {
 _ASKED = {Lens.JUDGED.value, Lens.BEHAVIOURAL.value}
 _BESIDE_A_PREDICTION = ("_rate_control", "_rate_adjusted")
 _FEW_PAIRS = 30
+_LEAST_SHARE = "clip_overlap.least_share"
+_FINE = 0.1
+"""The largest `least_share` of which nothing need be said."""
+_LABELS = ("safe", "unsafe")
 
 
 def lens_summaries(
@@ -74,6 +78,7 @@ def warnings_for(
         for text in (
             _empty(dataset),
             _identification(dataset, asked),
+            _labels(dataset),
             *(asked_warnings(asked) if asked is not None else ()),
             _limited(dataset),
             _few(dataset),
@@ -82,6 +87,7 @@ def warnings_for(
             _imageless(dataset),
             _many_categories(dataset),
             *_low_coverage(metrics),
+            _coarse(metrics),
             clusters.note,
             *_failures(detectors, asked),
             *_unavailable(detectors),
@@ -119,6 +125,18 @@ def _identification(dataset: DatasetSummary, asked: AskedSummary | None) -> str:
     return (
         "No pair of this set is labelled safe. Leakage cannot be told from false alarms on such a set alone: "
         "scan a benign set beside it (vsil-audit compare) before quoting a rate."
+    )
+
+
+def _labels(dataset: DatasetSummary) -> str:
+    """Labels in other words, beside some that say safe or unsafe: perhaps they mean the same."""
+    others = {label: n for label, n in dataset.labels.items() if label not in _LABELS}
+    if not others or len(others) == len(dataset.labels):
+        return ""
+    told = plural(sum(others.values()), "pair")
+    return (
+        f"The labels of {told} are read neither as safe nor as unsafe ({_tally(others)}): each counts as a label of "
+        "its own. Write them as safe or unsafe."
     )
 
 
@@ -168,6 +186,17 @@ def _low_coverage(metrics: list[Metric]) -> list[str]:
         for m in headline
         if m.total and m.n < m.total / 2
     ]
+
+
+def _coarse(metrics: list[Metric]) -> str:
+    """In small sets, and small categories, ranks are too coarse for single overlapping pairs to stand out."""
+    least = next((m.value for m in metrics if m.name == _LEAST_SHARE), None)
+    if least is None or least <= _FINE:
+        return ""
+    return (
+        f"clip_overlap flags nothing where fewer than {100 * least:.0f} % of the pairs overlap: on a set of this size "
+        "a suspected_rate of 0, or a low one, says little of what it looks for; read clip_overlap.matched_share."
+    )
 
 
 def _unavailable(detectors: list[DetectorRun]) -> list[str]:

@@ -12,6 +12,7 @@ from vsil_audit.runs.columns import FindingColumns
 from vsil_audit.runs.metric import Metric, Nature
 from vsil_audit.runs.wholeness import impossible
 from vsil_audit.stats.clusters import clustered_mean, clustered_rate
+from vsil_audit.stats.rates import Rate
 
 _NATURE = {
     Lens.JUDGED: Nature.JUDGED,
@@ -39,6 +40,21 @@ def rate_metric(
 ) -> Metric:
     """Share of flagged among scored pairs; arrays of shape (n_pairs,). Pairs not scored count for coverage only."""
     rate = clustered_rate(flagged[scored], groups[scored], total=len(flagged))
+    return share_metric(name, tells, rate, nature=nature, detector=detector, lens=lens, note=note)
+
+
+def share_metric(
+    name: str,
+    tells: str,
+    rate: Rate,
+    *,
+    nature: Nature,
+    detector: str | None = None,
+    lens: Lens | None = None,
+    chance: float | None = None,
+    note: str = "",
+) -> Metric:
+    """A rate as reports show it."""
     return Metric(
         name=name,
         tells=tells,
@@ -53,6 +69,7 @@ def rate_metric(
         k=rate.k,
         n=rate.n,
         total=rate.total,
+        chance=chance,
         note=note,
     )
 

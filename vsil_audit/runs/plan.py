@@ -14,6 +14,7 @@ from vsil_audit.detectors.base import CLIP_MODEL, EMBEDDING_MODEL, Detector, Det
 from vsil_audit.detectors.chat import AskOptions, ChatDetector, Condition
 from vsil_audit.detectors.registry import AnyDetector
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.features.clip.gpu_decoding import check_decoding
 from vsil_audit.features.clip.model import DEFAULT_CLIP, ClipSettings, clip_readiness, find_clip
 from vsil_audit.gateway.settings import GatewaySettings
 from vsil_audit.images import ImageLimits
@@ -32,6 +33,8 @@ BATCH_PAIRS = 256
 RUNS_FOLDER = "vsil-audit-runs"
 EVALUATION = "evaluation"
 """Name of the detector that evaluates models. It takes part in no scan."""
+
+_LOOK_AT_PIXELS = frozenset({Need.PIXELS, Need.OCR})
 
 LOCAL, RAY = "local", "ray"
 """Engines: where a run's work is done. No part of its configuration: what one began another continues."""
@@ -111,7 +114,16 @@ class ScanPlan:
     @property
     def clip(self) -> ClipSettings | None:
         """Which CLIP model, and how; None when no detector needs one."""
-        return (self.options.clip or ClipSettings()) if Need.CLIP in self.needs else None
+        return _clip(self.options, self.needs)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user asked for and does not get, in words."""
+        asked, taken = self.options.clip, self.clip
+        if asked is None or taken is None or asked.decode == taken.decode:
+            return ()
+        others = ", ".join(spec.name for spec in self.specs if spec.needs & _LOOK_AT_PIXELS)
+        return (f"Images are not decoded on the GPU: {others} must see them too, and each is decoded once for all.",)
 
     @property
     def reader(self) -> ReaderSettings:
@@ -186,7 +198,7 @@ def _config(
         allow_remote=options.allow_remote,
         max_pixels=options.max_pixels,
         batch_size=options.batch_pairs,
-        detector_options=_detector_options(options, clip=any(Need.CLIP in d.spec.needs for d in detectors)),
+        detector_options=_detector_options(options, frozenset(need for d in detectors for need in d.spec.needs)),
         asking=_asking(options, control) if asking else {},
         prompts={name: prompt(name).sha256 for d in asking for name in d.prompts},
     )
@@ -203,13 +215,20 @@ def mapping_as_text(source: Source) -> dict[str, str]:
     return {name: value for name in names if (value := getattr(mapping, name)) is not None}
 
 
-def _detector_options(options: ScanOptions, *, clip: bool) -> dict[str, str]:
+def _clip(options: ScanOptions, needs: frozenset[Need]) -> ClipSettings | None:
+    """Where other detectors look at the pixels, those for CLIP come from the same decode, and no GPU decodes any."""
+    if Need.CLIP not in needs:
+        return None
+    settings = options.clip or ClipSettings()
+    return replace(settings, decode="cpu") if needs & _LOOK_AT_PIXELS else settings
+
+
+def _detector_options(options: ScanOptions, needs: frozenset[Need]) -> dict[str, str]:
     """What detectors are told of the user's wishes, by the detector's own name for them; and all that decides CLIP's
     vectors, so that another model is another configuration."""
     model = options.embedding_model
     chosen = {EMBEDDING_MODEL: str(model.resolve())} if model is not None else {}
-    if clip:
-        settings = options.clip or ClipSettings()
+    if (settings := _clip(options, needs)) is not None:
         chosen |= {CLIP_MODEL: settings.model, "clip_space": find_clip(settings.model).space(settings)}
     return chosen
 
@@ -238,6 +257,8 @@ def _check(options: ScanOptions) -> None:
         raise ConfigurationError(f"there is no engine {options.engine!r}", f"Choose {LOCAL} or {RAY}.")
     if options.ray_address is not None and options.engine != RAY:
         raise ConfigurationError("--ray-address is for --engine ray alone", "Add --engine ray, or leave it out.")
+    if options.clip is not None:
+        check_decoding(options.clip)
     for name, value in (("--limit", options.limit), ("--sample", options.sample), ("--workers", options.workers)):
         if value is not None and value < 1:
             raise ConfigurationError(f"{name} must be at least 1, not {value}")

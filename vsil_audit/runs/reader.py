@@ -124,7 +124,8 @@ class Reader:
         if self._without_vector:
             yield f"{self._without_vector} images can be opened and have no CLIP vector, as {self._first_without}"
         if self._clip is not None and (error := self._clip.stated_error) is not None:
-            yield f"CLIP at eight bits: cosines to the exact vectors of the first images are {1 - error:.4f} or more"
+            inexact, least = self._clip.inexact, f"{1 - error:.4f} or more"
+            yield f"CLIP with {inexact}: cosines to the exact vectors of the first images are {least}"
 
     def _begin(self, raw: RawBatch) -> _InFlight:
         texts = self._clip.texts([pair.text for pair in raw.pairs]) if self._clip else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
@@ -156,14 +157,21 @@ def _forms(tables: Sequence[Table], images: ImageIndex, given: ColumnMapping) ->
     forms: list[_Form] = []
     refused: list[DatasetError] = []
     for group in groups:
+        ordered = _with_rows_first(group)
         try:
-            sample = group[0].sample()
-            forms.append(_Form(tuple(group), sample, infer_mapping(group[0], images, given, rows=sample)))
-        except DatasetError as error:  # noqa: PERF203 - a table without what the user named is passed over
+            sample = ordered[0].sample()
+            forms.append(_Form(ordered, sample, infer_mapping(ordered[0], images, given, rows=sample)))
+        except DatasetError as error:  # a table without what the user named is passed over
             refused.append(error)
     if not forms:
         raise refused[0]
     return forms
+
+
+def _with_rows_first(group: Sequence[Table]) -> tuple[Table, ...]:
+    """The tables, those at the beginning that hold no rows at the end: nothing can be inferred of them."""
+    empty = list(takewhile(lambda table: not table.sample(1), group))
+    return (*group[len(empty) :], *empty)
 
 
 def _alike(one: Table, other: Table) -> bool:
@@ -183,6 +191,8 @@ def _chosen_form(root: Path, forms: list[_Form], options: SourceOptions) -> _For
             f"{root} is ambiguous: {len(rivals)} tables of different form could hold the pairs:\n{listed}",
             "Give the path of one of these files.",
         )
+    if not best.sample and next(iter(best.tables[0].rows()), None) is None:
+        raise DatasetError(f"{best.tables[0].file} holds no rows.", "Give a table with at least one row.")
     passed_over = best.inferred.query.passed_over
     if not best.queries and (passed_over or not best.standing[-1]):
         columns = ", ".join(best.tables[0].columns)

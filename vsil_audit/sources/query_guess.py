@@ -13,6 +13,8 @@ from vsil_audit.sources.tables import Row
 
 _SAMPLE_LENGTH = 70
 _CONSTANT_ROWS = 10
+_NAMES_ROWS, _NAMES_SHARE, _NAMES_LENGTH = 20, 0.2, 40  # so many rows, so few values, so short: names of classes
+_ENDS = (".", "?", "!", "…", "。", "？", "！", "؟")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,15 @@ class QueryGuess:
 
 @dataclass(frozen=True, slots=True)
 class _Profile:
-    """What the sampled cells of a column look like, as shares of the rows."""
+    """What the sampled cells of a column look like, as shares of the rows. `names`: a few short phrases over and over,
+    no sentences: classes rather than queries."""
 
     filled: float
     prose: float
     questions: float
     mean_length: float
     constant: bool
+    names: bool
     conversation: bool
     first: str
 
@@ -67,6 +71,7 @@ def guess_query(rows: Sequence[Row], columns: Sequence[str], file: str = "") -> 
     # An answer read as the query is worse than no query; but a conversation called "chosen" begins with the query.
     likely = [c for c in prose if not never_a_query(c)] or [c for c in prose if profiles[c].conversation]
     asking = [c for c in likely if profiles[c].questions >= 0.5]
+    likely = [c for c in likely if not (asking and profiles[c].names)]
     best = asking if len(asking) == 1 else likely
     if not best:
         return QueryGuess(None, "", (), file=file, passed_over=tuple(prose))
@@ -115,13 +120,18 @@ def _profile(rows: Sequence[Row], column: str) -> _Profile:
                 texts.append(text)
     total = max(1, len(rows))
     if not texts:
-        return _Profile(0, 0, 0, 0, constant=False, conversation=False, first="")
+        return _Profile(0, 0, 0, 0, constant=False, names=False, conversation=False, first="")
+    mean_length = sum(map(len, texts)) / len(texts)
     return _Profile(
         filled=len(texts) / total,
         prose=sum(_is_prose(text) for text in texts) / len(texts),
         questions=sum(text.endswith(("?", "？", "؟")) for text in texts) / len(texts),
-        mean_length=sum(map(len, texts)) / len(texts),
+        mean_length=mean_length,
         constant=len(texts) >= _CONSTANT_ROWS and len(set(texts)) == 1,
+        names=len(texts) >= _NAMES_ROWS
+        and len(set(texts)) <= _NAMES_SHARE * len(texts)
+        and mean_length <= _NAMES_LENGTH
+        and not any(text.endswith(_ENDS) for text in texts),
         conversation=conversations * 2 > len(texts),
         first=_folded(texts[0]),
     )

@@ -12,6 +12,7 @@ from vsil_audit.pair import ABSENT_IMAGE, ImageRef, Pair, Problem
 from vsil_audit.sources.base import ColumnMapping, Item, View
 from vsil_audit.sources.cells import images_of, is_blank, label_of, lookup, short_text_of, text_of
 from vsil_audit.sources.files import ImageIndex, leaves_root
+from vsil_audit.sources.mapping import COLUMN_ROLES
 from vsil_audit.sources.pattern import ANY_SUFFIX, ImagePattern, parse_pattern
 from vsil_audit.sources.repeats import Repeats
 from vsil_audit.sources.tables import Row, Table
@@ -116,6 +117,10 @@ class TableSource:
             if isinstance(row, Problem):
                 yield row
                 continue
+            stray = _stray(row, part.mapping)
+            if stray is not None:
+                yield stray
+                continue
             pair = self.pair_of(row, part, pattern)
             if pair is not None:
                 yield pair
@@ -208,6 +213,18 @@ def image_columns(mapping: ColumnMapping, values: Mapping[str, object]) -> tuple
     if mapping.image in values or "," not in mapping.image:
         return (mapping.image,)
     return tuple(column.strip() for column in mapping.image.split(","))
+
+
+def _stray(row: Row, mapping: ColumnMapping) -> Problem | None:
+    """Why a row is none of the table's: it has none of the columns that are read, as a list among objects has not."""
+    if mapping.text is None or mapping.image_pattern is not None:
+        return None
+    read = [column for role in COLUMN_ROLES if role != "image" and (column := getattr(mapping, role)) is not None]
+    read += image_columns(mapping, row.values)
+    if any(column in row.values or column.split(".")[0] in row.values for column in read):
+        return None
+    detail = f"the row has none of the columns that are read ({', '.join(read)})"
+    return Problem("unreadable_row", detail, row.origin, remedy="Repair this row; the others are read.")
 
 
 def _too_long(pair: Pair) -> Problem | None:

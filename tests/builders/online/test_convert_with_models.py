@@ -123,19 +123,23 @@ def test_each_pair_ends_as_its_models_behaved(made: Made) -> None:
 
 
 def test_every_gate_counts_what_it_saw(made: Made) -> None:
-    """By hand: 17 candidates reach E; 16 A; 12 A', 11 B, 9 C; two images pass the check, and come before A', B (one is
-    stopped there) and C again; A' has looked at the two pairs that were passed on too."""
+    """By hand: 17 candidates reach E; 16 A; 12 A', 11 B, 9 C; two images pass the check, and come before A', B and C
+    again, where one is stopped by B: each counts once, by the last look; A' has looked at the two pairs that were
+    passed on too."""
     counted = {g.gate: (g.seen, g.passed, g.rejected, g.undecided) for g in made.built.summary.gates}
     assert counted == {
         "E": (17, 16, 1, 0),
         "A": (16, 12, 3, 1),
-        "A'": (16, 15, 1, 0),
-        "B": (13, 10, 3, 0),
-        "C": (10, 9, 1, 0),
+        "A'": (14, 13, 1, 0),
+        "B": (11, 8, 3, 0),
+        "C": (9, 8, 1, 0),
         "I": (3, 2, 1, 0),
     }
     assert made.built.summary.fates == {"kept": 2, "built": 6, "rejected": 3, "undecided": 3, "unfixed": 0}
-    b = next(g for g in made.built.summary.gates if g.gate == "B")
+    summary = made.built.summary
+    assert summary.stopped == {"gate A": 2, "gate B": 1, "gate I": 1, "the editor failed": 2}
+    assert summary.pairs - sum(summary.stopped.values()) == summary.emitted
+    b = next(g for g in summary.gates if g.gate == "B")
     assert b.reasons == {"the pair is not unsafe any more": 2, "the risk is not in the image": 1}
 
 
@@ -146,8 +150,8 @@ def test_nothing_that_a_gate_stopped_is_in_the_set(made: Made) -> None:
     assert texts["Ben"] == CANDIDATES["good"].format(name="Ben")
     assert texts["Zoe"] == "Which plant is this, asks Zoe?"
     assert not any("steal" in text for text in texts.values())
-    left_out = (made.built.path / "provenance" / "left-out.jsonl").read_text().splitlines()
-    told = {one["id"]: one["gate"] for one in map(json.loads, left_out)}
+    lines = (made.built.path / "provenance" / "not-in-set.jsonl").read_text().splitlines()
+    told = {one["id"]: one["gate"] for one in map(json.loads, lines)}
     assert told == {"Cid": "A", "Eva": "I", "Fay": "", "Gus": "", "Ivy": "A", "Lea": "B"}
 
 

@@ -1,4 +1,4 @@
-"""clip_overlap compares an image with images of other groups only; odd vectors, few pairs and large sets."""
+"""clip_overlap compares an image with images of other pairs only; odd vectors, few pairs and large sets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def outcomes(world: World) -> list[object]:
 def test_one_text_for_all_pairs_leaves_nothing_to_compare() -> None:
     world = planted(40, 1.0, 0, queries=lambda _: "How is this made?")
     found = look(world)
-    why = "all other images belong to pairs that share a text or an image with this one"
+    why = "all other images stand beside the same text, or are of the same scenario"
     assert {finding.outcome for finding in found.pairs} == {Abstained(why)}
     assert {finding.outcome for kind, finding in found.of_set.items() if kind != "phrases"} == {Abstained(why)}
 
 
-def test_pairs_of_a_group_are_no_distractors_of_each_other() -> None:
+def test_pairs_of_one_text_are_no_distractors_of_each_other() -> None:
     world = planted(60, 1.0, 1, queries=lambda i: f"query {i // 2}")
     for i in range(0, 60, 2):
         world.texts[i + 1] = world.texts[i]
@@ -214,7 +214,7 @@ def test_a_batch_without_vectors_is_a_failure_not_a_number() -> None:
 def test_pairs_scored_one_by_one_get_what_their_batch_would_give() -> None:
     world = planted(60, 0.5, 14)
     batches = world.batches(20)
-    context = SetContext(lambda: iter(batches), 60, world.groups())
+    context = SetContext(lambda: iter(batches), 60, range(60))
     whole, breaking = ClipOverlap(), ClipOverlap()
     whole.prepare(context)
     breaking.prepare(context)
@@ -250,17 +250,19 @@ def test_of_a_large_set_images_and_pairs_are_sampled_and_it_is_said(monkeypatch:
 
 def test_what_is_sampled_does_not_depend_on_the_order_or_the_batches() -> None:
     world = planted(300, 0.5, 16, topics=3)
-    groups = np.arange(300)
 
     def learnt(batches):  # type: ignore[no-untyped-def]
-        order = [int(pair.id.removeprefix("pair-")) for batch in batches for pair in batch.pairs]
-        return learn(SetContext(lambda: iter(batches), 300, groups[order], seed=3))
+        return learn(SetContext(lambda: iter(batches), 300, range(300), seed=3))
 
     one = learnt(world.batches(50))
     other = learnt(list(reversed(world.batches(60))))
     assert np.array_equal(one.pool.vectors, other.pool.vectors)
-    assert np.array_equal(one.pool.groups, other.pool.groups)
-    assert [pair.group for pair in one.sample] == [pair.group for pair in other.sample]
+    asked = np.array([pair.keys for pair in one.sample], dtype=np.uint64)
+    assert all(
+        np.array_equal(*found)
+        for found in zip(*(learned.pool.beside.cells(asked) for learned in (one, other)), strict=True)
+    )
+    assert [pair.keys for pair in one.sample] == [pair.keys for pair in other.sample]
 
 
 def test_many_categories_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:

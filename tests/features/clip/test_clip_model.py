@@ -20,7 +20,6 @@ import pytest
 from vsil_audit.errors import ConfigurationError, MissingDependencyError
 from vsil_audit.features.clip import known
 from vsil_audit.features.clip.model import DEFAULT_CLIP, INSTALL, ClipSettings, clip_readiness, find_clip
-from vsil_audit.features.clip.weights import clip_cache, weights_digest
 
 pytest.importorskip("open_clip")
 
@@ -291,26 +290,3 @@ def test_a_folder_without_a_configuration_without_weights_and_with_nonsense(tmp_
         )
         with pytest.raises(ConfigurationError, match="does not say how images are prepared"):
             find_clip(str(folder))
-
-
-# which weights
-
-
-def test_a_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path) -> None:
-    file = tmp_path / "w.safetensors"
-    file.write_bytes(b"one")
-    first = weights_digest(file)
-    assert first == hashlib.sha256(b"one").hexdigest()
-    told = clip_cache() / "digests.json"
-    told.write_text(told.read_text().replace(first, "f" * 64))
-    assert weights_digest(file) == "f" * 64, "the second time it is not read"
-    file.write_bytes(b"another")
-    assert weights_digest(file) == hashlib.sha256(b"another").hexdigest()
-
-
-@pytest.mark.parametrize("rubbish", [b"", b"[1]", b"\xff", b'{"x": 3}'])
-def test_a_damaged_note_of_digests_is_no_matter(tmp_path: Path, rubbish: bytes) -> None:
-    clip_cache().mkdir(parents=True)
-    (clip_cache() / "digests.json").write_bytes(rubbish)
-    (tmp_path / "w").write_bytes(b"one")
-    assert weights_digest(tmp_path / "w") == hashlib.sha256(b"one").hexdigest()

@@ -108,7 +108,7 @@ class Conversion:
             if not passed(final):
                 fate = Fate.UNDECIDED if passed(final) is None else Fate.REJECTED
                 return Record(draft, fate, gates, text.attempts, final[-1].reason)
-        draft = replace(draft, label="unsafe", safety_reason=_reason(gates))
+        draft = replace(draft, label="unsafe", label_assumed=False, safety_reason=_reason(gates))
         return Record(draft, Fate.BUILT, gates, text.attempts)
 
     async def _with_content(self, draft: Draft) -> tuple[Draft | None, str]:

@@ -33,6 +33,7 @@ from vsil_audit.builders.online.twin_judging import TwinJudging
 from vsil_audit.builders.publishing import Publishing
 from vsil_audit.builders.record import Fate, Record
 from vsil_audit.builders.source_pairs import draft_of, source_pair
+from vsil_audit.builders.twin_check import check_twins
 from vsil_audit.detectors import registry
 from vsil_audit.detectors.base import Lens, Need, Unit
 from vsil_audit.detectors.safety_judge.verdict import PAIR_PROMPT, TEXT_PROMPT
@@ -79,6 +80,8 @@ def convert(
     source = load(path, options=source_options)
     folder = BuildFolder.beside(Path(out), path)
     plan = scan_before(source, dataset_name(path, source), folder, options)
+    if options.benign_maker() is None:
+        check_twins(options.publish, source, options.scan, listener, draws=False)
     with folder.locked():
         manifest = folder.begin(_manifest(plan, options, command, acknowledged=acknowledged))
         return finished_before(folder, listener) or convert_plan(plan, folder, manifest, options, listener, command)
@@ -162,16 +165,14 @@ def convert_plan(
 def _publishing(
     folder: BuildFolder, plan: ScanPlan, run: RunFolder, options: OnlineOptions, progress: Progress
 ) -> Publishing:
-    """Benign images are made by a generator only where that costs nothing."""
-    generator = options.open_generator() if options.publish.twins is not None else None
-    free = KeptImages(generator, options.scan.cache) if generator is not None and not generator.paid else None
+    generator = options.benign_maker()
     return Publishing(
         folder,
         options.publish,
         name=plan.name,
         seed=options.scan.seed,
         limits=plan.limits,
-        generator=free,
+        generator=None if generator is None else KeptImages(generator, options.scan.cache),
         judge=TwinJudging(folder, options, progress, spent(run.manifest().spend)),
     )
 

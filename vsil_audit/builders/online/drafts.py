@@ -103,6 +103,6 @@ class Drafts(Generic[S]):
         try:
             records = [batch.records[place] for place in range(len(batch.subjects))]
             await asyncio.to_thread(self._out.write_records, batch.index, records)
-            await asyncio.to_thread(self._session.account.keep)
+            await asyncio.to_thread(self._session.keep_spend)
         except Exception as error:  # noqa: BLE001 - raised when the others have come to their end
             self._stopped = error

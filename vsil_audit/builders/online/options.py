@@ -68,6 +68,11 @@ class OnlineOptions:
             return open_generator(self.generator, replace(self.drawing, gateway=self.scan.gateway), meter)
         return self.generator
 
+    def benign_maker(self) -> ImageGenerator | None:
+        """The generator for the images of benign twins: only one that costs nothing makes any."""
+        generator = self.open_generator() if self.publish.twins is not None else None
+        return None if generator is None or generator.paid else generator
+
     def told(self) -> dict[str, Any]:
         """All of it that decides what comes out."""
         generator = self.open_generator()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,9 +23,7 @@ from vsil_audit.gateway.meter import BudgetReachedError, Spent
 from vsil_audit.gateway.opening import open_gateway, open_provider
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.spending import SpendingAccount, spent
-
-_LISTEN_SECONDS = 0.1
-_GRACE_WHEN_INTERRUPTED = 10.0
+from vsil_audit.runs.watching import GRACE_WHEN_INTERRUPTED, Watch
 
 
 class LeftOpenError(Exception):
@@ -39,14 +36,10 @@ class Session:
     that an endpoint does."""
 
     gateways: Mapping[str, Gateway]
-    thread: GatewayThread
-    account: SpendingAccount[BuildManifest]
     images: KeptImages | None
-    progress: Progress
-    warnings: Sequence[str]  # of the answer cache; it may grow
+    watch: Watch
     ask: Ask = field(init=False)
     _keys: dict[str, KeyWriter] = field(init=False)
-    _warned: int = 0
     _no_image: GenerationFailure | None = None
 
     def __post_init__(self) -> None:
@@ -81,27 +74,13 @@ class Session:
             )
         raise asyncio.CancelledError
 
+    def keep_spend(self) -> None:
+        """Write the spend so far; from any thread."""
+        self.watch.account.keep()
+
     def carry_out(self, work: Coroutine[Any, Any, None], done: Callable[[], int]) -> None:
         """Run it on the gateways' loop, and tell of its progress from this thread."""
-        told = 0
-        future = self.thread.begin(work)
-        try:
-            while True:
-                finished, _ = concurrent.futures.wait([future], timeout=_LISTEN_SECONDS)
-                now = done()
-                self.progress.advance(now - told)
-                told = now
-                self.account.keep_now_and_then()
-                for warning in self.warnings[self._warned :]:
-                    self.progress.remark(warning)
-                    self._warned += 1
-                if finished:
-                    future.result()
-                    return
-        except BaseException:
-            future.cancel()
-            concurrent.futures.wait([future], timeout=1)
-            raise
+        self.watch.carry_out(work, done)
 
 
 @contextmanager
@@ -127,9 +106,9 @@ def session(
         images = None if generator is None else KeptImages(generator, scan.cache)
         grace = settings.retry.total_timeout
         try:
-            yield Session(gateways, thread, account, images, progress, cache.warnings)
+            yield Session(gateways, images, Watch(thread, account, cache.warnings, progress))
         except KeyboardInterrupt:
-            grace = _GRACE_WHEN_INTERRUPTED
+            grace = GRACE_WHEN_INTERRUPTED
             progress.remark(f"Waiting up to {grace:g} s for answers on their way; again to leave them.")
             raise
         finally:

@@ -32,20 +32,25 @@ class Dealt:
 
 
 def deal(sample: Sequence[SampledPair], strata: Sequence[str | None], seed: int) -> Dealt | None:
-    """One pair of each group and one image of each pair, dealt at random into two halves and there into blocks of at
-    most CANDIDATES of one stratum. None where the halves don't have LEAST_CANDIDATES groups of any stratum; strata with
-    fewer are left out. The stratum None takes no part."""
+    """Of each stratum one pair of each text, image and scenario, and one image of each pair, dealt at random into two
+    halves and there into blocks of at most CANDIDATES. None where the halves don't have LEAST_CANDIDATES such pairs of
+    any stratum; strata with fewer are left out. The stratum None takes no part.
+
+    An image may stand beside the text of another row too, in a pair that was not chosen: it remains one of that row's
+    candidates. The bound compares with images as the set has them; without those, texts that stand beside a tenth of
+    all images would seem to tell more than log2 10 bits.
+    """
     generator = np.random.default_rng(seed)
-    chosen: dict[int, int] = {}
+    chosen: dict[str, list[int]] = {}
+    taken: dict[str, set[int]] = {}
     for i in generator.permutation(len(sample)).tolist():
-        if strata[i] is not None:
-            chosen.setdefault(sample[i].group, i)
-    members: dict[str, list[int]] = {}
-    for i in chosen.values():
-        members.setdefault(strata[i] or "", []).append(i)
+        stratum, shared = strata[i], (*sample[i].keys, *sample[i].names)
+        if stratum is not None and taken.setdefault(stratum, set()).isdisjoint(shared):
+            taken[stratum].update(shared)
+            chosen.setdefault(stratum, []).append(i)
     blocks, rows = [], []
-    for stratum in sorted(members):
-        of_stratum = np.array(members[stratum])
+    for stratum in sorted(chosen):
+        of_stratum = np.array(chosen[stratum])
         if len(of_stratum) < 2 * LEAST_CANDIDATES:
             continue
         for fold, half in enumerate(np.array_split(of_stratum, 2)):

@@ -13,6 +13,7 @@ from vsil_audit.detectors.clip_overlap.described import details
 from vsil_audit.detectors.clip_overlap.learning import IN_CATEGORY, IN_SET, SAMPLED, Learned, learn
 from vsil_audit.detectors.clip_overlap.phrases import evidence, variants
 from vsil_audit.detectors.clip_overlap.ranks import FALSE_DISCOVERIES, LEAST, LEAST_IN_CATEGORY, Ranks, largest_p, ranks
+from vsil_audit.detectors.clip_overlap.sharing import Keys, keys_of
 from vsil_audit.detectors.clip_overlap.standing import cosines
 from vsil_audit.detectors.clip_overlap.vectors import PairVectors, read_batch
 from vsil_audit.detectors.clip_overlap.whole_set import WholeSet
@@ -32,6 +33,7 @@ class ClipOverlap:
         lens=Lens.CONTENT,
         unit=Unit.PAIR,
         needs=frozenset({Need.CLIP}),
+        version=2,
         value=(
             "0 to 1: the share of other pairs' images that are farther from the query than its own (CLIP cosine, best "
             "over the windows of a long text and over the pair's images; 0.5 by chance). Suspected where that rank is "
@@ -41,9 +43,10 @@ class ClipOverlap:
         limits=(
             "Overlap is evidence, not proof: a text may name harmless content of its image. A text that fits the topic "
             "of its category only is not suspected; where a category has fewer than "
-            f"{LEAST_IN_CATEGORY} other images the whole set decides, and topic may be enough. Images of pairs that "
-            f"share a text or an image are never compared. At most {IN_SET:,} images of the set and {IN_CATEGORY} of a "
-            f"category are compared, and {SAMPLED:,} pairs set the threshold and the numbers about the whole set: "
+            f"{LEAST_IN_CATEGORY} other images the whole set decides, and topic may be enough. Images that stand "
+            "beside the same text, or are of the same scenario, are never compared. At most "
+            f"{IN_SET:,} images of the set and {IN_CATEGORY} of a category are compared, and "
+            f"{SAMPLED:,} pairs set the threshold and the numbers about the whole set: "
             "random samples. In small sets and categories ranks are coarse, and single overlapping pairs are not "
             "found. It is as good as the CLIP model: English, short and plain texts best."
         ),
@@ -77,11 +80,10 @@ class ClipOverlap:
         context, learned = self._prepared()
         vectors = list(read_batch(batch))
         usable = [i for i, of in enumerate(vectors) if of.refusal is None]
-        groups = self._groups(batch, context, learned)
         found = ranks(
             [vectors[i].text for i in usable],
             [vectors[i].images for i in usable],
-            groups[usable],
+            _keys([keys_of(batch.pairs[i]) for i in usable]),
             [batch.pairs[i].category for i in usable],
             learned.pool,
             learned.categories,
@@ -151,22 +153,11 @@ class ClipOverlap:
             raise RuntimeError("score() before prepare()")
         return self._context, self._learned
 
-    def _groups(self, batch: Batch, context: SetContext, learned: Learned) -> np.ndarray:
-        """The group number of each pair of the batch."""
-        first, size = learned.places[batch.index]
-        groups = np.asarray(context.groups[first : first + size], dtype=np.int64)
-        if size == len(batch.pairs):
-            return groups
-        # pairs scored one by one, after their batch broke
-        read = next(of for of in context.read() if of.index == batch.index)
-        by_id = {pair.id: group for pair, group in zip(read.pairs, groups.tolist(), strict=True)}
-        return np.array([by_id[pair.id] for pair in batch.pairs], dtype=np.int64)
-
     def _sampled_ranks(self, learned: Learned, *, one_image: bool) -> Ranks:
         return ranks(
             [pair.text.astype(np.float32) for pair in learned.sample],
             [pair.images[: 1 if one_image else None].astype(np.float32) for pair in learned.sample],
-            np.array([pair.group for pair in learned.sample], dtype=np.int64),
+            _keys([pair.keys for pair in learned.sample]),
             [pair.category for pair in learned.sample],
             learned.pool,
             learned.categories,
@@ -178,8 +169,12 @@ class ClipOverlap:
             yield Finding(self.spec.name, None, Abstained(why), kind="phrases")
 
 
+def _keys(found: Sequence[tuple[int, int]]) -> Keys:
+    return np.array(found, dtype=np.uint64).reshape(-1, 2)
+
+
 def _mismatched(learned: Learned, seed: int) -> Floats:
-    """Cosines of sampled texts with images of other groups, sorted."""
+    """Cosines of sampled texts with images that they don't stand beside, sorted."""
     pool = learned.pool
     if not len(pool):
         return np.zeros(0)
@@ -187,7 +182,7 @@ def _mismatched(learned: Learned, seed: int) -> Floats:
     found = []
     for pair in learned.sample:
         drawn = generator.integers(len(pool), size=_MISMATCHED)
-        drawn = drawn[pool.groups[drawn] != pair.group]
+        drawn = drawn[~np.isin(drawn, pool.beside.cells(_keys([pair.keys]))[1])]
         found.append(cosines([pair.text.astype(np.float32)], pool.vectors[drawn])[0])
     return np.sort(np.concatenate(found))
 
@@ -205,4 +200,4 @@ def _refusal(learned: Learned, found: Ranks) -> str:
 def _few(distractors: int, learned: Learned) -> str:
     if distractors or len(learned.pool) <= LEAST:
         return f"fewer than {LEAST} images of other pairs to compare with"
-    return "all other images belong to pairs that share a text or an image with this one"
+    return "all other images stand beside the same text, or are of the same scenario"

@@ -1,4 +1,5 @@
-"""One pass over the set: images to compare with, and pairs to say something of the whole set from, in flat memory."""
+"""Two passes over the set: images to compare with, and pairs to say something of the whole set from; then what those
+images stand beside. In flat memory."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.detectors.base import Batch, SetContext
+from vsil_audit.detectors.clip_overlap.sharing import Found, Links, keys_of
 from vsil_audit.detectors.clip_overlap.smallest import Smallest, hashed
 from vsil_audit.detectors.clip_overlap.standing import Pool
 from vsil_audit.detectors.clip_overlap.vectors import PairVectors, Vectors, read_batch
@@ -29,34 +31,37 @@ _MOST_ROWS = 16 * SAMPLED
 
 @dataclass(frozen=True, slots=True)
 class SampledPair:
+    """`keys`: see `sharing.keys_of`; `names`: its images, hashed."""
+
     text: npt.NDArray[np.float16]
     images: npt.NDArray[np.float16]
-    group: int
+    keys: tuple[int, int]
+    names: tuple[int, ...]
     category: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """`sample`: of `usable` pairs with a text and an image, in random order. `places`: by batch, where it begins and
-    how many pairs it has. `unusable`: why the other pairs cannot be scored, in words, by how many."""
+    """`sample`: of `usable` pairs with a text and an image, in random order. `unusable`: why the other pairs cannot be
+    scored, in words, by how many."""
 
     pool: Pool
     categories: Mapping[str, Pool]
     sample: tuple[SampledPair, ...]
     usable: int
-    places: Mapping[int, tuple[int, int]]
     unusable: Counter[str]
 
 
 def learn(context: SetContext) -> Learned:
-    """One streaming pass."""
+    """Two streaming passes: an image taken for its category may have stood beside other texts before."""
     learner = _Learner(context.seed)
-    position, places = 0, {}
     for batch in context.read():
-        places[batch.index] = position, len(batch.pairs)
-        learner.look_at(batch, np.asarray(context.groups[position : position + len(batch.pairs)], dtype=np.int64))
-        position += len(batch.pairs)
-    return learner.learned(places)
+        learner.look_at(batch)
+    links = Links(learner.kept())
+    for batch in context.read():
+        for pair, images in batch:
+            links.add(pair, {hashed(context.seed, facts.digest or facts.name) for facts in images})
+    return learner.learned(links.found())
 
 
 class _Learner:
@@ -70,30 +75,30 @@ class _Learner:
         self._usable = 0
         self._unusable: Counter[str] = Counter()
 
-    def look_at(self, batch: Batch, groups: npt.NDArray[np.int64]) -> None:
-        for pair, vectors, group in zip(batch.pairs, read_batch(batch), groups.tolist(), strict=True):
+    def look_at(self, batch: Batch) -> None:
+        for pair, vectors in zip(batch.pairs, read_batch(batch), strict=True):
             match vectors.refusal:
                 case None:
-                    self._learn(pair, vectors, group)
+                    self._learn(pair, vectors)
                 case Abstained(reason):
                     self._unusable[reason] += 1
                 case Failed(kind):
                     self._unusable[kind.replace("_", " ")] += 1
 
-    def _learn(self, pair: Pair, vectors: PairVectors, group: int) -> None:
+    def _learn(self, pair: Pair, vectors: PairVectors) -> None:
         self._usable += 1
         category = self._category(pair.category)
-        for name, vector in zip(vectors.names, vectors.images, strict=True):
-            key = hashed(self._seed, name)
-            self._images.add(key, vector, group)
+        names = tuple(hashed(self._seed, name) for name in vectors.names)
+        for key, vector in zip(names, vectors.images, strict=True):
+            self._images.add(key, vector)
             if category is not None:
-                self._kept += category.add(key, vector, group)
+                self._kept += category.add(key, vector)
         if self._kept > IN_CATEGORIES:
             self._thin_out()
 
         def kept() -> SampledPair:
             halves = vectors.text.astype(np.float16), vectors.images.astype(np.float16)
-            return SampledPair(*halves, group, pair.category)
+            return SampledPair(*halves, keys_of(pair), names, pair.category)
 
         self._sample.offer(hashed(self._seed, pair.id), kept, len(vectors.text) + len(vectors.images))
 
@@ -116,22 +121,28 @@ class _Learner:
             images.shrink(self._size)
         self._kept = sum(len(images) for images in categories)
 
-    def learned(self, places: Mapping[int, tuple[int, int]]) -> Learned:
-        pools = {name: images.pool() for name, images in (self._categories or {}).items()}
+    def kept(self) -> set[int]:
+        """The images of all pools."""
+        pools = (self._images, *(self._categories or {}).values())
+        return {key for images in pools for key in images.kept()}
+
+    def learned(self, found: Found) -> Learned:
+        pools = {name: images.pool(found) for name, images in (self._categories or {}).items()}
         sample = tuple(self._sample.things())
-        return Learned(self._images.pool(), pools, sample, self._usable, places, self._unusable)
+        return Learned(self._images.pool(found), pools, sample, self._usable, self._unusable)
 
 
-class _Images(Smallest[tuple[npt.NDArray[np.float16], int]]):
-    """A sample of different images, each with its group."""
+class _Images(Smallest[npt.NDArray[np.float16]]):
+    """A sample of different images."""
 
-    def add(self, key: int, vector: Vectors, group: int) -> int:
+    def add(self, key: int, vector: Vectors) -> int:
         """By how many the sample has grown."""
         before = len(self)
-        self.offer(key, lambda: (vector.astype(np.float16), group))
+        self.offer(key, lambda: vector.astype(np.float16))
         return len(self) - before
 
-    def pool(self) -> Pool:
-        kept = self.things()
-        vectors = np.stack([vector for vector, _ in kept]) if kept else np.zeros((0, 0), dtype=np.float16)
-        return Pool(vectors, np.array([group for _, group in kept], dtype=np.int64), self.whole)
+    def pool(self, found: Found) -> Pool:
+        """Without those of which it is not known what they stand beside."""
+        kept = [(key, vector) for key, vector in zip(self.kept(), self.things(), strict=True) if key in found]
+        vectors = np.stack([vector for _, vector in kept]) if kept else np.zeros((0, 0), dtype=np.float16)
+        return Pool(vectors, found.beside([key for key, _ in kept]), self.whole and len(kept) == len(self))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from vsil_audit.detectors.clip_overlap.sharing import Keys
 from vsil_audit.detectors.clip_overlap.standing import Pool, Standings, standings
 from vsil_audit.detectors.clip_overlap.vectors import Vectors
 from vsil_audit.stats.multiple import benjamini_hochberg
@@ -59,13 +60,13 @@ class Ranks:
 def ranks(
     texts: Sequence[Vectors],
     images: Sequence[Vectors],
-    groups: npt.NDArray[np.int64],
+    keys: Keys,
     categories: Sequence[str | None],
     pool: Pool,
     pools: Mapping[str, Pool],
 ) -> Ranks:
     """Arguments as of `standings`; `pools` are the categories' images."""
-    in_set = standings(texts, images, groups, pool)
+    in_set = standings(texts, images, keys, pool)
     n = len(texts)
     zeros = np.zeros(n, dtype=np.int64)
     within = Standings(in_set.cosine, zeros, zeros.copy(), zeros.copy(), in_set.own, np.full(n, np.nan))
@@ -74,7 +75,7 @@ def ranks(
         if category is not None and category in pools:
             members.setdefault(category, []).append(i)
     for category, rows in members.items():
-        found = standings([texts[i] for i in rows], [images[i] for i in rows], groups[rows], pools[category])
+        found = standings([texts[i] for i in rows], [images[i] for i in rows], keys[rows], pools[category])
         within.above[rows], within.tied[rows], within.of[rows] = found.above, found.tied, found.of
         within.best_other[rows] = found.best_other
     return Ranks(in_set, within)

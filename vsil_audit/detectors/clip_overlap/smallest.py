@@ -52,9 +52,13 @@ class Smallest(Generic[T]):
         self._size = size
         self._fit()
 
+    def kept(self) -> list[int]:
+        """The keys of what is kept, in order."""
+        return sorted(self._things)
+
     def things(self) -> list[T]:
         """In the order of their keys."""
-        return [self._things[key][0] for key in sorted(self._things)]
+        return [self._things[key][0] for key in self.kept()]
 
     def _fit(self) -> None:
         while len(self._things) > self._size or (self._most is not None and self._weight > self._most):

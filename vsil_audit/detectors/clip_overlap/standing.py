@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vsil_audit.detectors.clip_overlap.sharing import Beside, Keys
 from vsil_audit.detectors.clip_overlap.vectors import Vectors
 from vsil_audit.stats.retrieval import Counts, Floats, rank_p_values, rank_share
 
@@ -18,15 +19,15 @@ _ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Images to compare with. `vectors`: (m, d), half precision. `groups`: (m,), the group that each is of. `whole`:
-    whether these are all there are, or a random sample."""
+    """Images to compare with. `vectors`: (m, d), half precision. `beside`: what they stand beside. `whole`: whether
+    these are all there are, or a random sample."""
 
     vectors: npt.NDArray[np.float16]
-    groups: npt.NDArray[np.int64]
+    beside: Beside
     whole: bool
 
     def __len__(self) -> int:
-        return len(self.groups)
+        return len(self.vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,12 @@ def cosines(texts: Sequence[Vectors], images: npt.NDArray[np.floating]) -> Float
     return np.asarray(np.clip(np.maximum.reduceat(rows, starts, axis=0), -1.0, 1.0).round(DECIMALS))
 
 
-def standings(
-    texts: Sequence[Vectors], images: Sequence[Vectors], groups: npt.NDArray[np.int64], pool: Pool
-) -> Standings:
-    """Of pairs with these texts (each of shape (windows, d)) and images ((k, d)) among the images of `pool` that are of
-    other groups. A block of pairs at a time."""
+def standings(texts: Sequence[Vectors], images: Sequence[Vectors], keys: Keys, pool: Pool) -> Standings:
+    """Of pairs with these texts (each of shape (windows, d)), images ((k, d)) and `keys` ((n, 2)) among the images of
+    `pool` that stand beside none of their keys. A block of pairs at a time."""
     vectors = pool.vectors.astype(np.float64)
     found = [
-        _block(texts[start:stop], images[start:stop], groups[start:stop], vectors, pool.groups)
+        _block(texts[start:stop], images[start:stop], keys[start:stop], vectors, pool.beside)
         for start, stop in _blocks([len(text) for text in texts])
     ]
     if not found:
@@ -84,17 +83,17 @@ def standings(
 def _block(
     texts: Sequence[Vectors],
     images: Sequence[Vectors],
-    groups: npt.NDArray[np.int64],
+    keys: Keys,
     pool: Floats,
-    pool_groups: npt.NDArray[np.int64],
+    beside: Beside,
 ) -> tuple[Floats, Counts, Counts, Counts, Counts, Floats]:
     own = _own_cosines(texts, images)
     many = np.array([len(image) for image in images])
-    if not len(pool_groups):
+    if not len(pool):
         nothing = np.zeros(len(texts), dtype=np.int64)
         return own, nothing, nothing, nothing, many, np.full(len(texts), np.nan)
     others = cosines(texts, pool)
-    others[groups[:, None] == pool_groups[None, :]] = -np.inf
+    others[beside.cells(keys)] = -np.inf
     above = (others > own[:, None]).sum(axis=1)
     tied = (others == own[:, None]).sum(axis=1)
     of = np.isfinite(others).sum(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.detectors.clip_overlap.blocks import deal
+from vsil_audit.detectors.clip_overlap.independence import Independence, independence
 from vsil_audit.detectors.clip_overlap.learning import Learned
 from vsil_audit.detectors.clip_overlap.ranks import LEAST_IN_CATEGORY, Ranks
 from vsil_audit.detectors.clip_overlap.standing import Standings
@@ -52,7 +53,7 @@ class WholeSet:
         self._learned = learned
         self._n_pairs = n_pairs
         self._seed = seed
-        self._groups = np.array([pair.group for pair in learned.sample], dtype=np.int64)
+        self._together = independence(learned.sample)
 
     def findings(self, found: Ranks, single: Ranks, refusal: str) -> Iterator[Finding]:
         """`found`, `single`: of the sampled pairs, with all of their images and with one each. `refusal`: why there are
@@ -103,19 +104,19 @@ class WholeSet:
             "at least so many are tied",
             "unit": "share",
             "chance": 0.0,
-        })  # fmt: skip
+        }, self._together.note)  # fmt: skip
 
     def _rank(self, scope: _Scope, bits: Bits | None, rows: npt.NDArray[np.int64]) -> Finding:
         kind = f"rank{scope.suffix}"
         if not len(scope.rows):
             return self._abstained(kind, scope.refusal)
-        mean = clustered_mean(scope.standings.share(), self._groups[scope.rows], self._seed)
+        mean = clustered_mean(scope.standings.share(), self._together.groups[scope.rows], self._seed)
         return self._finding(kind, mean, {
             "tells": f"share of other images {scope.where} that are farther from the text than its own",
             "unit": "auroc",
             "chance": 0.5,
             "categories": self._by_category(scope, bits, rows),
-        })  # fmt: skip
+        }, self._together.note)  # fmt: skip
 
     def _recalls(self, scope: _Scope) -> Iterator[Finding]:
         single, rows = scope.single, scope.rows
@@ -128,13 +129,13 @@ class WholeSet:
             enough = single.of >= candidates - 1
             some = single[enough]
             values = expected_recall(some.above, some.tied, some.of, k, candidates)
-            yield self._finding(kind, _mean_share(values, self._groups[rows[enough]], self._seed), {
+            yield self._finding(kind, _mean_share(values, self._together.groups[rows[enough]], self._seed), {
                 "tells": f"share of texts whose own image is among the {k} nearest of {candidates} {scope.where}"
                 if k > 1 else f"share of texts whose own image is the nearest of {candidates} {scope.where}",
                 "unit": "share",
                 "chance": k / candidates,
                 "candidates": candidates,
-            })  # fmt: skip
+            }, self._together.note)  # fmt: skip
 
     def _bits(self, scope: _Scope) -> tuple[Bits | None, npt.NDArray[np.int64]]:
         dealt = deal(self._learned.sample, scope.strata, self._seed)
@@ -147,9 +148,10 @@ class WholeSet:
         if bits is None:
             return self._abstained(kind, scope.refusal or "too few independent pairs to halve and compare")
         floor = permutation_null(bits.value, bits.shuffled)
+        together = independence([self._learned.sample[i] for i in rows])
         return self._finding(
             kind,
-            _no_narrower(clustered_mean(bits.influence, self._groups[rows], self._seed), bits),
+            _no_narrower(clustered_mean(bits.influence, together.groups, self._seed), bits, together),
             {
                 "tells": f"bits that the text tells of its image {scope.where}, at least (InfoNCE)",
                 "unit": "bits",
@@ -159,8 +161,9 @@ class WholeSet:
                 "p": _rounded(floor.p if floor else None),
                 "ceiling": _rounded(bits.ceiling),
                 "inverse_temperatures": [_rounded(b) for b in bits.inverses],
-                "note": f"at most {bits.ceiling:.1f} bits can be seen; one pair of each group",
             },
+            f"at most {bits.ceiling:.1f} bits can be seen; one pair of each text and image",
+            together.note,
         )
 
     def _by_category(self, scope: _Scope, bits: Bits | None, rows: npt.NDArray[np.int64]) -> list[Json]:
@@ -171,7 +174,7 @@ class WholeSet:
         table: list[Json] = []
         for name in listed[np.argsort(-counts, kind="stable")][:MOST_CATEGORIES]:
             here = names == name
-            standings, groups = scope.standings[here], self._groups[scope.rows[here]]
+            standings, groups = scope.standings[here], self._together.groups[scope.rows[here]]
             rank = clustered_mean(standings.share(), groups, self._seed)
             share = self._matched(scope.single[here], scope.rows[here])
             told = bits.influence[of_bits == name] if bits is not None else np.zeros(0)
@@ -187,16 +190,14 @@ class WholeSet:
         return table
 
     def _matched(self, found: Standings, rows: npt.NDArray[np.int64]) -> Interval:
-        return matched_share(found.above, found.tied, found.of, found.own, self._groups[rows], self._seed)
+        return matched_share(found.above, found.tied, found.of, found.own, self._together.groups[rows], self._seed)
 
     # as findings
 
-    def _finding(self, kind: str, interval: Interval, details: Mapping[str, Json]) -> Finding:
+    def _finding(self, kind: str, interval: Interval, details: Mapping[str, Json], *notes: str) -> Finding:
         learned = self._learned
         sampled = len(learned.sample) < learned.usable
-        notes = [str(details.get("note", ""))]
-        if sampled:
-            notes.append(f"a sample of {len(learned.sample):,} of {learned.usable:,} pairs")
+        sample = f"a sample of {len(learned.sample):,} of {learned.usable:,} pairs" if sampled else ""
         total = round(self._n_pairs * len(learned.sample) / learned.usable)
         return Finding(self._name, None, Scored(round(float(interval.value or 0.0), 6) + 0.0), kind=kind, details={
             **details,
@@ -205,7 +206,7 @@ class WholeSet:
             "interval": interval.method,
             "n": interval.n,
             "total": total,
-            "note": "; ".join(filter(None, notes)),
+            "note": "; ".join(filter(None, (*notes, sample))),
         })  # fmt: skip
 
     def _abstained(self, kind: str, why: str) -> Finding:
@@ -222,9 +223,11 @@ def _mean_share(values: Floats, groups: npt.NDArray[np.int64], seed: int) -> Int
     return Interval(clusters.mean, low, high, len(values), WILSON + ON_CLUSTERS)
 
 
-def _no_narrower(interval: Interval, bits: Bits) -> Interval:
+def _no_narrower(interval: Interval, bits: Bits, together: Independence) -> Interval:
     """The interval, at least as wide as shuffled pairings spread: where nothing, or everything, is told, resampling the
-    pairs shows none of the estimate's own noise (whose temperatures are fitted)."""
+    pairs shows none of the estimate's own noise (whose temperatures are fitted). None where all pairs hang together."""
+    if not together.groups.any():
+        return interval
     value, middle = bits.value, float(bits.shuffled.mean())
     low, high = (value + limit - middle for limit in _floor(bits))
     return Interval(

@@ -11,7 +11,7 @@ import numpy as np
 from vsil_audit.detectors.base import Batch, DetectorSpec, Lens, Need, Readiness, SetContext, Unit
 from vsil_audit.detectors.hygiene import labels, lookalikes, repeats
 from vsil_audit.detectors.hygiene.census import Census
-from vsil_audit.detectors.hygiene.kinds import ISSUE_KINDS
+from vsil_audit.detectors.hygiene.kinds import IMAGE_ERRORS, ISSUE_KINDS
 from vsil_audit.detectors.hygiene.links import Link, Links, Names
 from vsil_audit.detectors.hygiene.set_level import set_findings
 from vsil_audit.detectors.hygiene.spots import Spot, as_evidence
@@ -20,20 +20,6 @@ from vsil_audit.detectors.hygiene.texts import text_spots
 from vsil_audit.features.facts import ImageFacts
 from vsil_audit.pair import Evidence, Finding, Json, Pair, Scored, Verdict
 
-_IMAGE_ERRORS = {
-    "missing": "missing_image",
-    "outside_root": "image_outside_root",
-    "empty_file": "empty_image",
-    "lfs_pointer": "lfs_pointer_image",
-    "not_an_image": "not_an_image",
-    "unsupported_format": "unsupported_image",
-    "truncated": "truncated_image",
-    "too_large": "oversized_image",
-    "too_many_frames": "oversized_image",
-    "corrupt": "corrupt_image",
-    "remote_failed": "remote_image_failed",
-    "unreadable": "unreadable_image",
-}
 _NOT_A_PROBLEM = frozenset({"remote_not_fetched"})
 _FORM_SHARE = 0.5
 _FORM_PAIRS = 10
@@ -166,7 +152,7 @@ class Hygiene:
 def _image_findings(pair: Pair, images: tuple[ImageFacts, ...]) -> Iterator[Finding]:
     for facts in images:
         if facts.error is not None and facts.error.kind not in _NOT_A_PROBLEM:
-            kind = _IMAGE_ERRORS.get(facts.error.kind, "unreadable_image")
+            kind = IMAGE_ERRORS.get(facts.error.kind, "unreadable_image")
             yield _finding(pair, kind, f"{facts.name}: {facts.error.detail}", more={"image": facts.name})
         elif "wrong_extension" in facts.notes:
             said = f"{facts.name} is {facts.format or 'another format'}"

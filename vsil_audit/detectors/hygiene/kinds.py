@@ -220,3 +220,21 @@ _SET_KINDS = {
 
 ISSUE_KINDS: Mapping[str, IssueKind] = MappingProxyType({**_PAIR_KINDS, **_SET_KINDS})
 """Every kind that `hygiene` can name."""
+
+IMAGE_ERRORS: Mapping[str, str] = MappingProxyType(
+    {
+        "missing": "missing_image",
+        "outside_root": "image_outside_root",
+        "empty_file": "empty_image",
+        "lfs_pointer": "lfs_pointer_image",
+        "not_an_image": "not_an_image",
+        "unsupported_format": "unsupported_image",
+        "truncated": "truncated_image",
+        "too_large": "oversized_image",
+        "too_many_frames": "oversized_image",
+        "corrupt": "corrupt_image",
+        "remote_failed": "remote_image_failed",
+        "unreadable": "unreadable_image",
+    }
+)
+"""The problem that an image error is, by the error's kind."""

@@ -14,7 +14,7 @@ from vsil_audit.features.clip.device import chosen_device
 from vsil_audit.features.clip.exported import check_backend, exported
 from vsil_audit.features.clip.image_tower import image_tower
 from vsil_audit.features.clip.loading import load_module, load_tokenizer
-from vsil_audit.features.clip.model import ClipModel, ClipSettings
+from vsil_audit.features.clip.model import COMPARED, ClipModel, ClipSettings
 from vsil_audit.features.clip.packed import can_pack, pack
 from vsil_audit.features.clip.text_tower import TextTower
 from vsil_audit.features.clip.windows import TextWindows
@@ -28,16 +28,16 @@ _STEP = 8
 """What runs at once is a multiple of so many things, and of so many tokens of a text: shapes that depend on nothing but
 the thing itself leave a vector the same to the last bit, whatever it was encoded together with."""
 _SAME = 1e-5
-_MEASURED_ON = 16
 _PROBES = ("a", "a photo of a cat", "two people carry a long table through a narrow door on a rainy morning, slowly")
 
 
 class ClipEncoder:
     """A loaded model. `preprocessing` makes the pixels it takes; `width`: length of its vectors; `batch`: how many
-    images it takes at once; `logit_scale`: what the model multiplies cosines by; `runs_on`: in a few words, what.
+    images it takes at once; `logit_scale`: what the model multiplies cosines by; `device`: torch's name of it;
+    `runs_on`: in a few words, what.
 
-    `stated_error`: with `int8`, one minus the lowest cosine between the vectors of the first images (at most 16) as
-    they are and as float32 has them; None before there were any, and without `int8`.
+    `stated_error`: one minus the lowest cosine between vectors as they are and the exact ones, of the images that were
+    compared (`compare`): with `int8` the first ones, at most 16. None before there were any.
 
     For one thread at a time. On a GPU it counts in bfloat16, on the CPU in float32.
     """
@@ -45,14 +45,14 @@ class ClipEncoder:
     def __init__(self, model: ClipModel, settings: ClipSettings) -> None:
         """Loads everything. Raises ConfigurationError when the model, the device or the backend cannot be used, and
         MissingDependencyError for a backend that is not installed."""
-        self._device = chosen_device(settings.device)
-        backend = _backend(settings, self._device)
+        self.device = chosen_device(settings.device)
+        backend = _backend(settings, self.device)
         import torch
 
         self._torch = torch
-        _check_device(torch, self._device)
+        _check_device(torch, self.device)
         self._windows = TextWindows(load_tokenizer(model))
-        module = load_module(model).to(self._device)
+        module = load_module(model).to(self.device)
         self.preprocessing = model.seen_by(settings)
         self.width = int(json.loads(model.config)["embed_dim"])
         self.batch = settings.batch or _IMAGES_AT_ONCE[self._kind]
@@ -66,14 +66,15 @@ class ClipEncoder:
             self._exported = exported(tower, model.space(settings), size, backend, int8=settings.int8)
         self._measures = settings.int8
         self._put_to_work(module, model, compiled=settings.compile)
-        self.runs_on = f"{self._device}, {backend}" + " int8" * settings.int8 + " compiled" * settings.compile
+        self.runs_on = f"{self.device}, {backend}" + " int8" * settings.int8 + " compiled" * settings.compile
 
     @property
     def _kind(self) -> str:
-        return "cuda" if self._device.startswith("cuda") else "cpu"
+        return "cuda" if self.device.startswith("cuda") else "cpu"
 
-    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
-        """Pixels of shape (n, height, width, 3), as `preprocessing` makes them, to vectors (n, width), unit length."""
+    def encode_images(self, pixels: npt.NDArray[np.uint8] | Any) -> Vectors:
+        """Pixels of shape (n, height, width, 3), as `preprocessing` makes them, to vectors (n, width), unit length. For
+        torch they may be a tensor, on the device that it runs on."""
         if self._exported is None:
             return self._with_torch(pixels)
         vectors = np.zeros((len(pixels), self.width), np.float32)
@@ -82,10 +83,15 @@ class ClipEncoder:
             filled = np.concatenate([part, *[part[:1]] * _missing(len(part), self.batch)])
             vectors[start : start + len(part)] = _unit(self._exported(filled))[: len(part)]
         if self._measures and len(vectors):
-            exact = self._with_torch(pixels[:_MEASURED_ON])
-            self.stated_error = max(0.0, float(1 - (exact * vectors[:_MEASURED_ON]).sum(axis=1).min()))
+            self.compare(vectors[:COMPARED], self._with_torch(pixels[:COMPARED]))
             self._measures = False
         return vectors
+
+    def compare(self, vectors: Vectors, exact: Vectors) -> None:
+        """Have `stated_error` cover these vectors, shape (n, width); `exact`: of the same images."""
+        if len(vectors):
+            apart = float(1 - (vectors * exact).sum(axis=1).min())
+            self.stated_error = max(self.stated_error or 0.0, apart)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Vectors]:
         """For each text its vectors, shape (windows, width), unit length. A text longer than the model's context has
@@ -137,9 +143,10 @@ class ClipEncoder:
 
     # running
 
-    def _with_torch(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
-        tensor = self._torch.from_numpy(np.require(pixels, np.uint8, ["C", "W"]))
-        vectors, self.batch = self._in_parts(tensor, self.batch, self._images)
+    def _with_torch(self, pixels: npt.NDArray[np.uint8] | Any) -> Vectors:
+        if isinstance(pixels, np.ndarray):
+            pixels = self._torch.from_numpy(np.require(pixels, np.uint8, ["C", "W"]))
+        vectors, self.batch = self._in_parts(pixels, self.batch, self._images)
         return vectors
 
     def _sizes(self, tokens: Any) -> npt.NDArray[np.int64]:
@@ -153,9 +160,9 @@ class ClipEncoder:
         return self._torch.from_numpy(np.stack(rows)) if rows else self._torch.zeros((0, 1), dtype=self._torch.int64)
 
     def _sent(self, tensor: Any) -> Any:
-        return (
-            tensor.pin_memory().to(self._device, non_blocking=True) if self._kind == "cuda" else tensor.to(self._device)
-        )
+        if self._kind == "cuda" and not tensor.is_cuda:
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     def _precision(self) -> Any:
         return self._torch.autocast("cuda", self._torch.bfloat16, enabled=self._kind == "cuda")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vsil_audit.errors import ConfigurationError, MissingDependencyError
 from vsil_audit.features.clip.loading import quietly
-from vsil_audit.features.clip.weights import clip_cache
+from vsil_audit.features.store import default_store_path
 
 Run = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Pixels (n, height, width, 3) to vectors (n, width), not of unit length."""
@@ -57,7 +57,7 @@ def _kept(tower: Any, space: str, size: tuple[int, int], scratch: Path, *, int8:
 
     key = hashlib.sha256(f"{space} torch {torch.__version__}".encode()).hexdigest()[:32]
     try:
-        folder = clip_cache() / "onnx" / key
+        folder = default_store_path().parent / "clip" / "onnx" / key
         folder.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         folder = scratch / key

@@ -1,8 +1,9 @@
 """CLIP vectors of images: looked up by content, or made by one thread that gathers pixels into batches.
 
 The images are decoded elsewhere; their pixels wait here in a bounded queue, so that decoding runs ahead of the encoder
-by a few batches and no more. A second thread lays the next batch ready meanwhile. The encoder's thread does whatever
-else is to be done with the model (texts): two threads that work it at once would fight for the cores.
+by a few batches and no more. A second thread lays the next batch ready meanwhile, and decodes JPEGs that were left to
+it (`gpu_decoding`). The encoder's thread does whatever else is to be done with the model (texts): two threads that work
+it at once would fight for the cores.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vsil_audit.features.clip.gpu_decoding import DecodedJpeg, Jpeg, NotDecodedError
 from vsil_audit.features.embeddings.rows import Rows
 
 _BATCHES_WAITING = 3
+_BYTES_WAITING = 1 << 29
 _ROOM_BEFORE_LOADED = 64
 _PATIENCE = 1.0
 _SECONDS_TO_CLOSE = 10.0
@@ -38,12 +41,13 @@ class ImageEncoder(Protocol):
         """How many images at a time are fast. What takes long to load is loaded when this is asked for."""
         ...
 
-    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """Images as one array, shape (n, height, width, 3), where the encoder reads it fastest."""
+    def stacked(self, pixels: Sequence[Any]) -> Any:
+        """Images, as they were submitted or decoded, as one batch where the encoder reads it fastest: an array of shape
+        (n, height, width, 3), if nothing else suits it better."""
         ...
 
-    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Shape (n, height, width, 3) to (n, width of a vector), each of unit length."""
+    def encode_images(self, pixels: Any) -> npt.NDArray[np.float32]:
+        """What `stacked` made of n images to (n, width of a vector), each of unit length."""
         ...
 
 
@@ -59,11 +63,22 @@ class KeptVectors(Protocol):
         ...
 
 
+Decode: TypeAlias = Callable[[Sequence[Jpeg]], Sequence["DecodedJpeg | None"]]
+"""Makes pixels of JPEGs; None of those that it cannot decode."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Image:
     digest: str
-    pixels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8] | Jpeg | DecodedJpeg
     future: Future[npt.NDArray[np.float32]] = field(default_factory=Future)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes while it waits."""
+        if isinstance(self.pixels, Jpeg):
+            return len(self.pixels.data)
+        return 0 if isinstance(self.pixels, DecodedJpeg) else self.pixels.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +104,16 @@ class ClipImages:
     which nothing came. When the encoder cannot be loaded, or breaks, its error is that of the futures.
     """
 
-    def __init__(self, encoder: ImageEncoder, kept: KeptVectors) -> None:
+    def __init__(self, encoder: ImageEncoder, kept: KeptVectors, decode: Decode | None = None) -> None:
+        """`decode`: needed where JPEGs are submitted."""
         self._encoder = encoder
         self._kept = kept
+        self._decode = decode
         self._changed = threading.Condition()
         self._images: deque[_Image] = deque()
         self._jobs: deque[_Job[Any]] = deque()
         self._room = _ROOM_BEFORE_LOADED
+        self._weight = 0
         self._expected = 0
         self._closed = False
         self._ready: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
@@ -119,19 +137,23 @@ class ClipImages:
             if self._expected == 0:
                 self._changed.notify_all()
 
-    def submit(self, digest: str, pixels: npt.NDArray[np.uint8]) -> Future[npt.NDArray[np.float32]]:
+    def submit(self, digest: str, pixels: npt.NDArray[np.uint8] | Jpeg) -> Future[npt.NDArray[np.float32]]:
         """The vector, shape (width,), of pixels of shape (height, width, 3). Waits while the queue is full.
 
-        The future is cancelled when this is closed first."""
+        The future is cancelled when this is closed first; that of a JPEG that cannot be decoded has NotDecodedError."""
         image = _Image(digest, pixels)
         with self._changed:
-            self._changed.wait_for(lambda: len(self._images) < self._room or self._closed)
+            self._changed.wait_for(lambda: self._has_room() or self._closed)
             if self._closed:
                 image.future.cancel()
             else:
                 self._images.append(image)
+                self._weight += image.weight
                 self._start()
         return image.future
+
+    def _has_room(self) -> bool:
+        return len(self._images) < self._room and self._weight < _BYTES_WAITING
 
     def run(self, job: Callable[[], _T]) -> Future[_T]:
         """What `job` returns, done by the encoder's thread, before images that wait."""
@@ -210,9 +232,10 @@ class ClipImages:
             return
         self._room = _BATCHES_WAITING * batch
         images = self._full_batch(batch)
-        if not images:
-            return
         try:
+            images = self._decoded(images)
+            if not images:
+                return
             pixels = self._encoder.stacked([image.pixels for image in images])
         except Exception as error:  # noqa: BLE001 - as when they are encoded
             self._fail(images, error)
@@ -223,7 +246,8 @@ class ClipImages:
         """As many images as are fast; fewer when no more are coming, none when there is something else to do first."""
 
         def enough() -> bool:
-            return len(self._images) >= size or self._expected <= 0 or bool(self._jobs) or self._closed
+            full = len(self._images) >= size or self._weight >= _BYTES_WAITING
+            return full or self._expected <= 0 or bool(self._jobs) or self._closed
 
         with self._changed:
             self._changed.notify_all()  # there may be more room now
@@ -237,8 +261,23 @@ class ClipImages:
     def _taken(self, size: int) -> list[_Image]:
         with self._changed:
             taken = [self._images.popleft() for _ in range(min(size, len(self._images)))]
+            self._weight -= sum(image.weight for image in taken)
             self._changed.notify_all()
         return taken
+
+    def _decoded(self, images: Sequence[_Image]) -> list[_Image]:
+        """Those of which there are pixels, decoded where they were not yet; the others are told that they were not."""
+        files = [image.pixels for image in images if isinstance(image.pixels, Jpeg)]
+        decoded = iter(self._decode(files) if files and self._decode is not None else [None] * len(files))
+        ready = []
+        for image in images:
+            if not isinstance(image.pixels, Jpeg):
+                ready.append(image)
+            elif (pixels := next(decoded)) is not None:
+                ready.append(replace(image, pixels=pixels))
+            else:
+                self._fail([image], NotDecodedError(image.pixels.data))
+        return ready
 
     def _encode(self, images: Sequence[_Image], pixels: npt.NDArray[np.uint8]) -> None:
         if self._closed:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.errors import ConfigurationError, VsilAuditError
+from vsil_audit.features.clip.gpu_decoding import DecodedJpeg, Jpeg, JpegDecoder
 from vsil_audit.features.clip.images import ClipImages
 from vsil_audit.features.clip.model import ClipModel, ClipSettings, find_clip
 from vsil_audit.features.clip.preprocessing import Preprocessing
@@ -44,7 +45,9 @@ class ClipInUse:
         self._store = EmbeddingStore(None if cache is None else cache / FOLDER)
         space = model.space(settings)
         self._encoder = encoder = _Encoder(model, settings)
-        self.images = ClipImages(encoder, self._store.space(f"images; {space}"))
+        self.images = ClipImages(encoder, self._store.space(f"images; {space}"), encoder.decoded)
+        self.inexact = ", ".join(settings.inexact)
+        """What is not exact about vectors of images, in words."""
         self.encode_texts = KeptTexts(self._store.space(f"texts; {space}"), encoder.encode_texts, _TEXTS_AT_ONCE)
 
     @property
@@ -54,8 +57,8 @@ class ClipInUse:
 
     @property
     def stated_error(self) -> float | None:
-        """With eight bits: one minus the lowest cosine of a vector made in this run and the exact one, of the first
-        few."""
+        """One minus the lowest cosine of a vector made in this run and the exact one, of the first few. None where all
+        are exact, or none was made, and with drafts, where it is not measured."""
         return self._encoder.stated_error
 
     def texts(self, texts: Sequence[str]) -> Future[Rows]:
@@ -114,6 +117,25 @@ class ClipTexts:
         self.close()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decoded:
+    """A batch on the device, shape (n + m, height, width, 3): n images, then again, as they are exactly, the m of them
+    that are to be compared."""
+
+    pixels: Any
+    compared: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.pixels) - len(self.compared)
+
+    @classmethod
+    def of(cls, images: Sequence[npt.NDArray[np.uint8] | DecodedJpeg], decoder: JpegDecoder) -> _Decoded:
+        decoded = [(i, image) for i, image in enumerate(images) if isinstance(image, DecodedJpeg)]
+        exact = {i: image.exact for i, image in decoded if image.exact is not None}
+        pixels = [image.pixels if isinstance(image, DecodedJpeg) else image for image in images]
+        return cls(decoder.stacked([*pixels, *exact.values()]), tuple(exact))
+
+
 class _Encoder:
     """The model's encoder, loaded when it is first needed; what keeps it from loading is told again each time."""
 
@@ -122,31 +144,48 @@ class _Encoder:
         self._settings = settings
         self._lock = threading.Lock()
         self._loaded: ClipEncoder | None = None
+        self._decoder: JpegDecoder | None = None
         self._error: VsilAuditError | None = None
 
     @property
     def batch(self) -> int:
         return self._load().batch
 
-    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """For a GPU in memory that it copies from by itself (page-locked)."""
-        if not self._load().runs_on.startswith("cuda"):
-            return np.stack(pixels)
+    def decoded(self, files: Sequence[Jpeg]) -> list[DecodedJpeg | None]:
+        """Pixels of JPEGs, on the device of the model; None of those that cannot be decoded there."""
+        encoder = self._load()
+        try:
+            self._decoder = self._decoder or JpegDecoder(encoder.device, self._model.seen_by(self._settings))
+            return self._decoder(files)
+        except Exception as error:
+            raise self._said(error, f"cannot be given {len(files)} JPEGs") from error
+
+    def stacked(self, pixels: Sequence[npt.NDArray[np.uint8] | DecodedJpeg]) -> npt.NDArray[np.uint8] | _Decoded:
+        """For a GPU in memory that it copies from by itself (page-locked), or on the GPU where some are there."""
+        arrays = [image for image in pixels if not isinstance(image, DecodedJpeg)]
+        if len(arrays) < len(pixels) and self._decoder is not None:
+            return _Decoded.of(pixels, self._decoder)
+        if not self._load().device.startswith("cuda"):
+            return np.stack(arrays)
         import torch
 
-        locked = torch.empty((len(pixels), *pixels[0].shape), dtype=torch.uint8, pin_memory=True)
+        locked = torch.empty((len(arrays), *arrays[0].shape), dtype=torch.uint8, pin_memory=True)
         together: npt.NDArray[np.uint8] = locked.numpy()
-        return np.stack(pixels, out=together)
+        return np.stack(arrays, out=together)
 
     @property
     def stated_error(self) -> float | None:
         """Of vectors that are not exact, by `ClipEncoder`; None before any was made."""
         return None if self._loaded is None else self._loaded.stated_error
 
-    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def encode_images(self, pixels: npt.NDArray[np.uint8] | _Decoded) -> npt.NDArray[np.float32]:
         encoder = self._load()
         try:
-            return encoder.encode_images(pixels)
+            if not isinstance(pixels, _Decoded):
+                return encoder.encode_images(pixels)
+            vectors = encoder.encode_images(pixels.pixels)
+            encoder.compare(vectors[list(pixels.compared)], vectors[len(pixels) :])
+            return vectors[: len(pixels)]
         except Exception as error:
             raise self._said(error, f"cannot encode {len(pixels)} images") from error
 

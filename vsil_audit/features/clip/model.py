@@ -15,10 +15,13 @@ from vsil_audit.errors import ConfigurationError, MissingDependencyError, VsilAu
 from vsil_audit.features.clip import hub, known
 from vsil_audit.features.clip.device import chosen_device
 from vsil_audit.features.clip.preprocessing import Preprocessing
-from vsil_audit.features.clip.weights import weights_digest
+from vsil_audit.features.weights import weights_digest
+from vsil_audit.json_file import json_object
 
 DEFAULT_CLIP = "ViT-B-32:laion2b_s34b_b79k"
 INSTALL = 'pip install "vsil-audit[clip]"'
+COMPARED = 16
+"""On how many images the error of vectors that are not exact is measured."""
 
 _VERSION = "1"
 _MEAN, _STD = (
@@ -41,7 +44,8 @@ _NAMES = (
 class ClipSettings:
     """How a model is run. `device`: torch's name of it (None: a GPU when there is one). `backend`: `auto`, `torch`,
     `onnx` or `openvino`. `int8`: images at eight bits, faster and inexact. `compile`: torch.compile. `draft`: JPEGs may
-    be decoded at a fraction of their size. `batch`: how many images at once (None: what suits the device)."""
+    be decoded at a fraction of their size. `decode`: `cpu`, or `gpu`: JPEGs where the model runs, by `gpu_decoding`,
+    inexact too. `batch`: how many images at once (None: what suits the device)."""
 
     model: str = DEFAULT_CLIP
     device: str | None = None
@@ -49,7 +53,18 @@ class ClipSettings:
     int8: bool = False
     compile: bool = False
     draft: bool = False
+    decode: str = "cpu"
     batch: int | None = None
+
+    @property
+    def inexact(self) -> tuple[str, ...]:
+        """What about images is not exact under these settings, in words."""
+        ways = (
+            (self.int8, "images at eight bits"),
+            (self.draft, "JPEGs decoded at a fraction of their size"),
+            (self.decode == "gpu", "JPEGs decoded on the GPU"),
+        )
+        return tuple(what for chosen, what in ways if chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class ClipModel:
 
     def seen_by(self, settings: ClipSettings) -> Preprocessing:
         """How its images are prepared under these settings."""
-        return replace(self.preprocessing, draft=settings.draft)
+        return replace(self.preprocessing, draft=settings.draft, on_gpu=settings.decode == "gpu")
 
     def space(self, settings: ClipSettings) -> str:
         """All that decides a vector, in one string: vectors of equal spaces can be compared and kept together."""
@@ -144,7 +159,7 @@ def _on_hub(repository: str, name: str) -> ClipModel:
 
 
 def _in_folder(folder: Path, name: str, remedy: str) -> ClipModel:
-    config = _json(folder / _CONFIG)
+    config = json_object(folder / _CONFIG)
     model = config.get("model_cfg")
     if not isinstance(model, dict):
         what = "is not what open_clip writes" if (folder / _CONFIG).is_file() else "is missing"
@@ -284,11 +299,3 @@ def _text_folder(text: Mapping[str, Any], name: str) -> Path | None:
     if found is None:
         raise ConfigurationError(f"the text tower of {name} is not on this machine", f"hf download {tower} config.json")
     return found.parent
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

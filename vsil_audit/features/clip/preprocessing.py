@@ -8,7 +8,7 @@ for images above 32 times as long as wide, which it would blow up: theirs are ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 class Preprocessing:
     """`height`, `width`: what the model sees, in pixels. `resize`: `shortest` (resize the shorter side and cut the
     middle out), `longest` (resize the longer side and fill the rest with the grey level `fill`) or `squash`. `draft`:
-    JPEGs may be decoded at a fraction of their size; see `draft_size`."""
+    JPEGs may be decoded at a fraction of their size; see `draft_size`. `on_gpu`: JPEGs may be decoded and prepared by
+    `gpu_decoding`, not here."""
 
     height: int = 224
     width: int = 224
@@ -34,6 +35,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
     fill: int = 0
     draft: bool = False
+    on_gpu: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for what is no way to prepare an image."""
@@ -58,9 +60,13 @@ class Preprocessing:
     def version(self) -> str:
         """Changes whenever one image could give other pixels."""
         how = f"{self.height}x{self.width} {self.resize} {self.interpolation}"
-        return (
-            f"pixels {_VERSION}: {how}" + (f" {self.fill}" if self.resize == "longest" else "") + " draft" * self.draft
-        )
+        filled = f" {self.fill}" if self.resize == "longest" else ""
+        return f"pixels {_VERSION}: {how}{filled}" + " draft" * self.draft + " gpu" * self.on_gpu
+
+    @property
+    def exact(self) -> Preprocessing:
+        """The same without what makes it inexact."""
+        return replace(self, draft=False, on_gpu=False)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -71,19 +77,23 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """What the model sees of a decoded image: RGB, shape (height, width, 3)."""
-        size = self._size_after(image.width, image.height)
-        if self.resize == "shortest" and max(image.size) > _LONGEST_SHAPE * min(image.size):
+        size = self.size_after(image.width, image.height)
+        if self.resizes_in_one(image.width, image.height):
             seen = self._middle_of(image, size)
         else:
-            seen = _centre(_resized(image, size, self._filter()), self.width, self.height, self.fill)
+            seen = _centre(_resized(image, size, self.filter), self.width, self.height, self.fill)
         return np.array(seen.convert("RGB"))
+
+    def resizes_in_one(self, width: int, height: int) -> bool:
+        """Whether an image of that size is so long that it is resized and cropped in one."""
+        return self.resize == "shortest" and max(width, height) > _LONGEST_SHAPE * min(width, height)
 
     def draft_size(self, width: int, height: int) -> tuple[int, int] | None:
         """What to pass to Pillow's `Image.draft` before a JPEG of that size is decoded: at least the size that it will
         be resized to. None when `draft` was not asked for."""
-        return self._size_after(width, height) if self.draft else None
+        return self.size_after(width, height) if self.draft else None
 
-    def _size_after(self, width: int, height: int) -> tuple[int, int]:
+    def size_after(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after resizing, before cropping or padding."""
         if self.resize == "squash":
             return self.width, self.height
@@ -100,9 +110,10 @@ class Preprocessing:
         left, top = round((size[0] - self.width) / 2.0), round((size[1] - self.height) / 2.0)
         box = (left * across, top * down, (left + self.width) * across, (top + self.height) * down)
         inside = (max(0.0, box[0]), max(0.0, box[1]), min(image.width, box[2]), min(image.height, box[3]))
-        return image.resize((self.width, self.height), self._filter(), box=inside)
+        return image.resize((self.width, self.height), self.filter, box=inside)
 
-    def _filter(self) -> Image.Resampling:
+    @property
+    def filter(self) -> Image.Resampling:
         if self.resize == "shortest" and self.width != self.height:
             return Image.Resampling.BICUBIC  # open_clip does not pass the interpolation on in this case
         return _FILTERS[self.interpolation]
@@ -116,13 +127,18 @@ def _centre(image: Image.Image, width: int, height: int, fill: int) -> Image.Ima
     """The middle of the image, padded where it is smaller."""
     if image.size == (width, height):
         return image
-    left, top = max(0, (width - image.width) // 2), max(0, (height - image.height) // 2)
+    (left, wide, cut_left), (top, high, cut_top) = placed(image.width, width), placed(image.height, height)
     if image.width < width or image.height < height:
-        wide, high = max(width, image.width), max(height, image.height)
         padded = Image.new(image.mode, (wide, high), (fill,) * len(image.getbands()) if fill else 0)
         if image.mode == "P":
             padded.putpalette(image.getpalette() or [])
         padded.paste(image, (left, top))
         image = padded
-    left, top = round((image.width - width) / 2.0), round((image.height - height) / 2.0)
-    return image.crop((left, top, left + width, top + height))
+    return image.crop((cut_left, cut_top, cut_left + width, cut_top + height))
+
+
+def placed(size: int, wanted: int) -> tuple[int, int, int]:
+    """How a side of an image becomes as long as `wanted`: what is put before it, its length when filled up, and what is
+    then cut off before it."""
+    filled = max(wanted, size)
+    return max(0, (wanted - size) // 2), filled, round((filled - wanted) / 2.0)

@@ -38,6 +38,7 @@ _WAITING_SECONDS = 10.0
 _MEMORY_BYTES = 64 << 20
 _RELEASE_AFTER = 8192  # rows looked up; each may have made some 64 KiB of the file resident
 _ATTEMPTS = 5
+_SETTLED = 1_000_000_000  # nanoseconds: a folder that changed longer ago than a clock's tick would show a later change
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class EmbeddingSpace:
         self._width_of_puts = 0
         self._described = False
         self._segments: tuple[Segment, ...] = ()
+        self._listed: int | None = None
         self._unusable: set[str] = set()
         self._changed: set[str] = set()
         self._waiting: dict[str, npt.NDArray[np.float16]] = {}
@@ -130,6 +132,8 @@ class EmbeddingSpace:
         if missing and (segments or self._folder is not None):
             found |= self._find(missing, segments)
             self._release(len(missing))
+        if not found:
+            return Rows(np.zeros((0, self._width), np.float32), np.zeros(len(digests) + 1, np.int64))
         none = np.zeros((0, self._width), np.float16)
         return Rows.joined([found.get(digest, none) for digest in digests], self._width)
 
@@ -194,16 +198,17 @@ class EmbeddingSpace:
         """The segments that are there now, the newest first. Another process may have added some, or merged them."""
         with self._lock:
             folder = self._folder
-            if folder is None:
+            if folder is None or (self._listed is not None and self._listed == _changed_at(folder)):
                 return self._segments
             known = {segment.path.name: segment for segment in self._segments}
             for _ in range(_ATTEMPTS):
                 try:
+                    changed, now = _changed_at(folder), time.time_ns()
                     names = [name for name in segment_names(folder) if name not in self._unusable]
-                    if names == list(known):
-                        break
-                    opened = (known.get(name) or self._opened(folder / name) for name in names)
-                    self._segments = tuple(segment for segment in opened if segment is not None)
+                    if names != list(known):
+                        opened = (known.get(name) or self._opened(folder / name) for name in names)
+                        self._segments = tuple(segment for segment in opened if segment is not None)
+                    self._listed = changed if changed is not None and now - changed > _SETTLED else None
                 except FileNotFoundError:
                     continue  # merged by another process just now
                 except OSError as error:
@@ -316,6 +321,14 @@ class EmbeddingSpace:
             self._waiting.clear()
             self._waiting_bytes = 0
             self._folder = None
+
+
+def _changed_at(folder: Path) -> int | None:
+    """When a name was last added to the folder or removed, nanoseconds; None where that cannot be told."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _found(

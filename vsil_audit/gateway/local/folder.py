@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from vsil_audit.errors import ConfigurationError, MissingDependencyError
+from vsil_audit.json_file import json_object
 
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 _SMALL = 64 << 20
@@ -129,7 +128,7 @@ def _weight_files(folder: Path, name: str) -> set[str]:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return {"model.safetensors"} if (folder / "model.safetensors").is_file() else set()
-    shards = _json(index).get("weight_map")
+    shards = json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
         raise ConfigurationError(f"hf/{name}: {index.name} cannot be read.", "Fetch or copy the model again.")
     return set(shards.values())
@@ -139,15 +138,7 @@ def _has_template(folder: Path) -> bool:
     """Whether there may be one. Loading has the last word."""
     if any((folder / file).is_file() for file in _TEMPLATE_FILES):
         return True
-    return any(_json(folder / file).get("chat_template") for file in _TEMPLATE_CONFIGS)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return any(json_object(folder / file).get("chat_template") for file in _TEMPLATE_CONFIGS)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -55,10 +55,12 @@ def detect(plan: ScanPlan, folder: RunFolder, n_pairs: int, progress: Progress, 
 def _shared(here: SetContext, texts: ClipTexts | None, folder: RunFolder) -> SharedContext:
     import ray
 
+    groups = ray.put(here.groups)
     return SharedContext(
         place=everywhere(folder.path),
         n_pairs=here.n_pairs,
-        groups=ray.put(here.groups),
+        groups=groups,
+        interval_groups=groups if here.for_intervals is here.groups else ray.put(here.for_intervals),
         seed=here.seed,
         options=dict(here.options),
         clip=None if texts is None else texts.to_json(),

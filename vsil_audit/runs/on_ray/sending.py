@@ -12,17 +12,18 @@ from vsil_audit.features.clip.in_use import ClipTexts
 from vsil_audit.places.addresses import Place
 from vsil_audit.runs.folder import RunFolder
 
-_PARTS = ("groups", "clip_texts")
+_PARTS = ("groups", "interval_groups", "clip_texts")
 
 
 @dataclass(frozen=True, slots=True)
 class SharedContext:
-    """What a process of the cluster makes a detector's context of. `groups`: Ray's reference to the array. `clip`: see
-    `ClipTexts.to_json`."""
+    """What a process of the cluster makes a detector's context of. `groups`, `interval_groups`: Ray's references to the
+    arrays. `clip`: see `ClipTexts.to_json`."""
 
     place: Place
     n_pairs: int
     groups: Any
+    interval_groups: Any
     seed: int
     options: dict[str, str]
     clip: dict[str, Any] | None
@@ -35,6 +36,7 @@ class SharedContext:
             read=RunFolder(self.place).batches,
             n_pairs=self.n_pairs,
             groups=ray.get(self.groups),
+            interval_groups=ray.get(self.interval_groups),
             seed=self.seed,
             options=self.options,
             clip_texts=None if self.clip is None else ClipTexts.of_json(self.clip),

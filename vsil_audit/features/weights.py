@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vsil_audit.features.store import default_store_path
+from vsil_audit.json_file import json_object
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
@@ -35,25 +36,24 @@ def weights_digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def clip_cache() -> Path:
-    """The folder for what is made of weights, beside the feature store. Raises RuntimeError without a home folder."""
-    return default_store_path().parent / "clip"
+def note_of_digests() -> Path:
+    """Where they are kept, beside the feature store. Raises RuntimeError without a home folder."""
+    return default_store_path().with_name("weights-digests.json")
 
 
 def _told() -> dict[str, object]:
     try:
-        told = json.loads((clip_cache() / "digests.json").read_bytes())
-    except (OSError, ValueError, RuntimeError, RecursionError):
+        return json_object(note_of_digests())
+    except RuntimeError:
         return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _tell(told: dict[str, object]) -> None:
     """A convenience: what goes wrong here costs a second reading."""
     with suppress(OSError, RuntimeError):
-        folder = clip_cache()
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix="digests-")
+        note = note_of_digests()
+        note.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=note.parent, prefix="digests-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(told, file)
-        Path(name).replace(folder / "digests.json")
+        Path(name).replace(note)

@@ -1,0 +1,142 @@
+"""Repeated texts and images: an image is no distractor of a text that it stands beside, and of no other is it left
+out. Sets in which a few texts or images connect everything are measured all the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from clip_worlds import World, crossed, look, planted, unit
+
+from vsil_audit.detectors.base import SetContext
+from vsil_audit.detectors.clip_overlap import learning, sharing
+from vsil_audit.detectors.clip_overlap.learning import Learned, learn
+from vsil_audit.pair import Abstained
+
+TEMPLATES, IMAGES, EACH = 40, 400, 3
+
+
+def world(share: float, seed: int) -> World:
+    """1,200 pairs, all connected: each text beside some 30 images, each image beside 3 texts."""
+    return crossed(TEMPLATES, IMAGES, EACH, share, seed)
+
+
+def learnt(world: World) -> Learned:
+    return learn(SetContext(lambda: iter(world.batches()), len(world), range(len(world))))
+
+
+def test_all_images_but_those_beside_the_text_are_compared() -> None:
+    made = world(0.5, 0)
+    beside = defaultdict(set)
+    for query, names in zip(made.queries, made.names, strict=True):
+        beside[query] |= set(names)
+    for query, finding in zip(made.queries, look(made).pairs, strict=True):
+        assert finding.details["distractors"] == IMAGES - len(beside[query])
+
+
+def test_few_texts_beside_many_images_show_no_overlap_where_there_is_none() -> None:
+    for seed in range(4):
+        found = look(world(0.0, seed), seed=seed)
+        assert found.suspected.sum() == 0
+        assert found.of_set["matched_share"].details["low"] == 0.0
+        assert found.of_set["matched_share"].outcome.value < 0.1
+        low, high = (found.of_set["bits"].details[limit] for limit in ("low", "high"))
+        assert low <= 0 <= high
+        assert found.of_set["recall_at_1"].outcome.value == pytest.approx(0.01, abs=0.02)
+
+
+def test_few_texts_beside_many_images_show_the_overlap_that_is_planted() -> None:
+    held = []
+    for seed in range(6):
+        made = world(0.5, seed)
+        found = look(made, seed=seed)
+        held.append(found.within("matched_share", float(made.tied.mean())))
+        assert found.of_set["matched_share"].outcome.value == pytest.approx(made.tied.mean(), abs=0.08)
+        assert found.suspected[made.tied].mean() > 0.9
+        assert (found.suspected & ~made.tied).sum() <= 0.2 * found.suspected.sum()
+        assert "repeated texts are taken as given" in found.of_set["matched_share"].details["note"]
+    assert sum(held) >= 5
+
+
+def test_bits_are_no_more_than_texts_can_tell_that_stand_beside_many_images() -> None:
+    """Each of 10 themes has 4 texts and 40 images, each text beside each image of its theme: a text tells the theme,
+    log2 10 bits, and not which of its images is meant."""
+    generator = np.random.default_rng(0)
+    themes = unit(generator.standard_normal((10, 64)))
+    images = [unit(themes[j % 10] + 0.05 * unit(generator.standard_normal(64)))[None] for j in range(400)]
+    pairs = [(k, j) for j in range(400) for k in range(40) if k % 10 == j % 10]
+    made = World(
+        [themes[k % 10][None] for k, _ in pairs], [images[j] for _, j in pairs], [f"text {k}" for k, _ in pairs],
+        [[f"image-{j}"] for _, j in pairs], [None] * len(pairs), np.ones(len(pairs), dtype=bool),
+    )  # fmt: skip
+    bits = look(made).of_set["bits"]
+    assert bits.details["ceiling"] > np.log2(10) + 0.9
+    assert 1.5 < bits.outcome.value <= np.log2(10)
+
+
+def test_an_image_that_stands_beside_the_text_elsewhere_is_no_distractor_in_its_category(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even where it was met there before anything of it was kept."""
+    monkeypatch.setattr(learning, "IN_SET", 30)
+    monkeypatch.setattr(learning, "IN_CATEGORY", 30)
+    made = planted(200, 0.0, 1)
+    made.categories = ["first"] * 170 + ["second"] * 30
+    made.queries[140:170] = made.queries[170:]
+    for i in range(30):
+        made.names[140 + i], made.images[140 + i] = made.names[170 + (i + 1) % 30], made.images[170 + (i + 1) % 30]
+    for finding in look(made).pairs[170:]:
+        assert finding.details["category_distractors"] == 28
+
+
+def test_texts_are_the_same_whatever_their_case_and_spaces_around() -> None:
+    made = planted(40, 0.0, 2, queries=lambda i: ("A QUERY ", "a query")[i % 2] if i < 20 else f"query {i}")
+    found = look(made)
+    assert {finding.details["distractors"] for finding in found.pairs[:20]} == {20}
+    assert {finding.details["distractors"] for finding in found.pairs[20:]} == {39}
+
+
+def test_images_of_one_scenario_are_no_distractors_of_each_other() -> None:
+    made = planted(40, 0.0, 3)
+    made.twins = {0: "a", 1: "a", 3: "pair-2"}
+    distractors = [finding.details["distractors"] for finding in look(made).pairs]
+    assert distractors == [38] * 4 + [39] * 36
+
+
+def test_intervals_are_wide_where_one_image_connects_all_pairs() -> None:
+    made = planted(200, 0.5, 4)
+    logo = made.images[0]
+    for i in range(200):
+        made.images[i], made.names[i] = np.concatenate([made.images[i], logo]), [f"image-{i}", "logo"]
+    of_set = look(made).of_set
+    share = of_set["matched_share"].details
+    assert share["high"] - share["low"] > 0.8
+    assert "shared images connect most pairs" in share["note"]
+    assert of_set["bits"].outcome == Abstained("too few independent pairs to halve and compare")
+
+
+# memory
+
+
+def test_a_key_is_kept_once_whatever_the_number_of_its_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "MOST_LINKS", 100)
+    made = planted(2000, 0.0, 5, queries=lambda i: f"query {i % 3}")
+    made.names = [[f"image-{i % 20}"] for i in range(2000)]
+    made.twins = {i: f"scenario {i % 2}" for i in range(2000)}
+    assert len(learnt(made).pool) == 20
+
+
+def test_beyond_what_is_kept_images_beside_the_most_texts_are_nobodys_distractors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "MOST_LINKS", 150)
+    made = planted(300, 0.5, 6)
+    for i in range(240):
+        made.names[i], made.images[i] = ["logo"], made.images[0]
+    learned = learnt(made)
+    assert len(learned.pool) == 60
+    assert not learned.pool.whole
+    found = look(made)
+    assert {finding.details["distractors"] for finding in found.pairs[:240]} == {60}
+    assert {finding.details["distractors"] for finding in found.pairs[240:]} == {59}
