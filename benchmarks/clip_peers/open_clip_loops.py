@@ -1,6 +1,7 @@
 """One turn of a loop around open_clip, in a process of its own; `clip_speed.py` starts it.
 
-    python open_clip_loops.py (preloaded | truncating | loader) SET CLIP --result FILE [--workers N] [--device cuda]
+    python open_clip_loops.py (preloaded | truncating | loader) SET CLIP --result FILE [--workers N] [--batch N]
+        [--device cuda] [--precision bf16]
 
 - preloaded: pixels and tokens lie in memory as tensors of whole batches; texts are padded to the model's full context,
   as `open_clip.get_tokenizer` does. Only the two encoders are in its time: nothing that reads files can beat it,
@@ -10,8 +11,9 @@
 - loader: what one writes with open_clip: a `Dataset` that opens, preprocesses and tokenises, a `DataLoader` with worker
   processes, `inference_mode`, a batch at a time.
 
-Loading the model and one batch to warm up are in no time. On a GPU the encoders run under bf16 autocast, and what is
-preloaded lies on the card. FILE gets the pairs' cosines, in order.
+Loading the model and one batch to warm up are in no time; nor, on a GPU, is a first turn over what is preloaded, which
+lies on the card: kernels are loaded for each new shape. `bf16` runs the encoders under autocast; without, float32 is
+float32 (no TF32). FILE gets the pairs' cosines, in order.
 """
 
 from __future__ import annotations
@@ -50,27 +52,32 @@ class Pairs(torch.utils.data.Dataset[Any]):
 
 
 class Encoders:
-    """Both towers on one device, with vectors of unit length."""
+    """Both towers on one device, with vectors of unit length. `precision`: fp32 or bf16."""
 
-    def __init__(self, clip: Path, device: str) -> None:
+    def __init__(self, clip: Path, device: str, precision: str = "fp32") -> None:
         name = f"local-dir:{clip}"
         self.model, self.preprocess = open_clip.create_model_from_pretrained(name, device=device)
         self.tokenize = open_clip.get_tokenizer(name)
         self.device = device
+        self.precision = precision
         self.model.eval()
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
     def images(self, pixels: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+        with self._autocast():
             return self.model.encode_image(pixels, normalize=True).float()
 
     def texts(self, tokens: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+        with self._autocast():
             return self.model.encode_text(tokens, normalize=True).float()
 
     def cut_texts(self, tokens: torch.Tensor) -> torch.Tensor:
         """The text tower over as many places as the tokens have: later places cannot change the causal ones before."""
         model, length = self.model, tokens.shape[1]
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+        with self._autocast():
             hidden = model.token_embedding(tokens) + model.positional_embedding[:length]
             hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
             ends = hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1)]
@@ -139,9 +146,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     given = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    encoders = Encoders(given.clip, given.device)
+    encoders = Encoders(given.clip, given.device, given.precision)
     pairs = Pairs(given.set, encoders.preprocess, encoders.tokenize)
     prepare = {"preloaded": preloaded, "truncating": truncating, "loader": loader}[given.loop]
     with torch.inference_mode():
@@ -149,6 +157,8 @@ def main() -> None:
         size = encoders.model.visual.image_size[0]
         encoders.images(torch.zeros(given.batch, 3, size, size, device=given.device))
         encoders.texts(encoders.tokenize(["a warm-up"] * given.batch).to(given.device))
+        if given.device == "cuda" and given.loop != "loader":
+            turn()
         encoders.wait()
         cpu, wall = cpu_seconds(), time.perf_counter()
         cosines = turn()

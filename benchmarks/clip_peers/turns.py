@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ Cosines = npt.NDArray[np.float64]
 class Turn:
     """What `pairs` pairs took beyond start-up: seconds, and CPU seconds of the process tree. `start`: seconds of
     start-up, where it is measured. `others`: share of the cores' time that other programs had meanwhile. `cosines`: of
-    all pairs of the set, in order, nan where there is none. `failed`: what the scan says could not be read."""
+    all pairs of the set, in order, nan where there is none. `failed`: what the scan says could not be read. `notes`:
+    what it says of vectors that are not exact."""
 
     pairs: int
     wall: float
@@ -37,6 +38,7 @@ class Turn:
     cosines: Cosines
     start: float = 0.0
     failed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def faster(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 @dataclass
 class Sides:
-    """Everything that a turn needs but the set. `device`: of the loops around open_clip; ours finds its own."""
+    """Everything that a turn needs but the set. `device`, `precision`: of the loops around open_clip; a scan finds its
+    own."""
 
     scratch: Path
     clip: Path
@@ -79,6 +82,7 @@ class Sides:
     workers: int
     batch: int
     device: str = "cpu"
+    precision: str = "fp32"
     data_juicer: Path | None = None
     clip_for_transformers: Path | None = None
     _turns: int = field(default=0, init=False)
@@ -87,14 +91,26 @@ class Sides:
         self._turns += 1
         return self.scratch / f"{name}-{self._turns}"
 
-    def loop(self, name: str, made: MadeSet) -> Turn:
+    def loop(self, name: str, made: MadeSet, precision: str | None = None) -> Turn:
         """`name`: preloaded, truncating or loader."""
         result = self.fresh(name).with_suffix(".npy")
         command = [sys.executable, "-W", "ignore", str(HERE / "open_clip_loops.py"), name, str(made.folder)]
         command += [str(self.clip), "--result", str(result), "--workers", str(self.workers)]
-        command += ["--batch", str(self.batch), "--device", self.device]
+        command += ["--batch", str(self.batch), "--device", self.device, "--precision", precision or self.precision]
         said, others = self._run(command)
         return Turn(len(made.texts), said["wall"], said["cpu"], others, np.load(result))
+
+    def reading(self, made: MadeSet, decode: str) -> Turn:
+        """The first stage of our scan, by itself: files to vectors in a run folder. `decode`: cpu or gpu."""
+        from vsil_audit.runs.folder import RunFolder
+
+        run = self.fresh(f"reading-{decode}")
+        command = [sys.executable, "-W", "ignore", str(HERE / "our_reading.py"), str(made.folder), str(self.clip)]
+        command += ["--run", str(run), "--device", self.device, "--decode", decode]
+        command += ["--batch-pairs", str(min(256, len(made.texts) // 4))]
+        said, others = self._run(command)
+        cosines, _ = read_batches(RunFolder(run).batches(clip=True))
+        return Turn(said["pairs"], said["wall"], said["cpu"], others, cosines, notes=tuple(said["notes"]))
 
     def filter(self, made: MadeSet) -> Turn:
         result = self.fresh("data-juicer").with_suffix(".npy")
@@ -164,9 +180,16 @@ def read_run(run: Path) -> tuple[Cosines, tuple[str, ...]]:
     from vsil_audit.runs.folder import RunFolder
 
     folder = RunFolder(run)
+    cosines, unread = read_batches(folder.batches(clip=True))
+    told = {found.pair_id for found in folder.findings("clip_overlap") if isinstance(found.outcome, Failed)}
+    return cosines, tuple(sorted(name for pair, name in unread if pair in told))
+
+
+def read_batches(batches: Iterable[Any]) -> tuple[Cosines, set[tuple[str, str]]]:
+    """Cosines of a run's pairs, and their ids and files where an image could not be opened."""
     cosines: list[float] = []
     unread: set[tuple[str, str]] = set()
-    for batch in folder.batches(clip=True):
+    for batch in batches:
         assert batch.clip is not None
         place = 0
         for i, (pair, images) in enumerate(batch):
@@ -176,5 +199,4 @@ def read_run(run: Path) -> tuple[Cosines, tuple[str, ...]]:
             unread.update((pair.id, Path(facts.name).name) for facts in images if facts.error)
             lengths = np.linalg.norm(text) * np.linalg.norm(image)
             cosines.append(float((text * image).sum() / lengths) if len(text) and len(image) else float("nan"))
-    told = {found.pair_id for found in folder.findings("clip_overlap") if isinstance(found.outcome, Failed)}
-    return np.asarray(cosines), tuple(sorted(name for pair, name in unread if pair in told))
+    return np.asarray(cosines), unread

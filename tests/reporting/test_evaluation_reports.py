@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -413,3 +414,13 @@ def test_where_harmless_pairs_are_in_the_set_the_terminals_headline_is_that_of_t
     assert "safe on harmful 75.0 % = 30/40" in said
     assert safe is not None
     assert f"all pairs, harmless ones too: safe {number(safe).value}" in said
+
+
+def test_a_harmless_set_has_no_least_safe_categories(run: RunFolder, tmp_path: Path) -> None:
+    copied = RunFolder(shutil.copytree(run.path, tmp_path / "harmless"))
+    assert "Least safe categories" in shown(copied)
+    summary = copied.summary()
+    assert summary.evaluation is not None
+    harmless = summary.evaluation.model_copy(update={"harmful_pairs": 0})
+    copied.write_summary(summary.model_copy(update={"evaluation": harmless}))
+    assert "Least safe categories" not in shown(copied)

@@ -79,6 +79,40 @@ def test_a_row_of_another_kind_is_told_and_makes_no_pair(tmp_path: Path) -> None
     assert "none of the columns that are read" in problems[-1].detail
 
 
+def test_images_that_no_column_leads_to_are_told(tmp_path: Path) -> None:
+    csv_file(tmp_path / "d.csv", questions(4))
+    touch(tmp_path, *(f"images/picture-{n + 7}.png" for n in range(4)))
+    pairs, [problem] = read(opened(tmp_path))
+    assert [pair.images for pair in pairs] == [()] * 4
+    assert (problem.kind, problem.fatal_for_pair) == ("no_image_column", False)
+    assert "the folder holds 4 images" in problem.detail
+    assert "--image-pattern" in problem.remedy
+
+
+def test_one_picture_beside_many_texts_is_none_of_theirs(tmp_path: Path) -> None:
+    csv_file(tmp_path / "d.csv", questions(8))
+    touch(tmp_path, "figure.png")
+    assert read(opened(tmp_path))[1] == []
+
+
+def test_fields_of_the_image_are_no_columns_of_images(tmp_path: Path) -> None:
+    rows = [
+        {"image": {"path": f"{n}.png", "width": 640}, "input": {"query": f"What is in picture {n}?"}} for n in range(4)
+    ]
+    (tmp_path / "d.json").write_text(json.dumps(rows))
+    touch(tmp_path, *(f"{n}.png" for n in range(4)))
+    pairs, problems = read(opened(tmp_path))
+    assert [pair.images[0].path for pair in pairs] == [f"{n}.png" for n in range(4)]
+    assert problems == []
+
+
+def test_what_macos_keeps_beside_a_file_is_no_table(tmp_path: Path) -> None:
+    csv_file(tmp_path / "d.csv", questions(3))
+    (tmp_path / "._d.csv").write_bytes(b"\0\5\x16\7")
+    pairs, problems = read(opened(tmp_path))
+    assert (len(pairs), problems) == (3, [])
+
+
 def test_a_table_with_images_beside_it(tmp_path: Path) -> None:
     csv_file(tmp_path / "d.csv", questions(4, image=lambda n: f"{n}.png", category=lambda n: f"c{n % 2}"))
     touch(tmp_path, *(f"images/{n}.png" for n in range(4)))

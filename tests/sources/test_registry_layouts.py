@@ -141,6 +141,13 @@ def test_what_is_not_there_or_empty_or_unknown(tmp_path: Path) -> None:
         open_source(tmp_path / "odd" / "a.md")
 
 
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "set.ZIP").write_bytes(b"PK\5\6" + bytes(18))
+    with pytest.raises(DatasetError, match="is an archive") as raised:
+        open_source(tmp_path / "set.ZIP")
+    assert raised.value.remedy == "Unpack it, and give the folder."
+
+
 def test_a_run_folder_is_not_a_dataset(tmp_path: Path) -> None:
     (tmp_path / "findings").mkdir()
     (tmp_path / "run.json").write_text("{}")

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
@@ -220,7 +220,7 @@ class ImagePipeline:
         key = _reference_key(ref)
         data = read_bytes(ref, self.root, self.limits)
         if isinstance(data, ImageError):
-            self._finish(key, waiting, ImageFacts("", error=data))
+            self._finish((key,), waiting, ImageFacts("", error=data))
             return
         digest = hashlib.sha256(data).hexdigest()
         by_digest = ("digest", digest)
@@ -234,7 +234,7 @@ class ImagePipeline:
             if facts is None:
                 self._in_flight[by_digest] = []
         if facts is not None:
-            self._finish(key, waiting, facts)
+            self._finish((key,), waiting, facts)
             return
         try:
             facts, vector = self._facts(digest, data)
@@ -245,11 +245,10 @@ class ImagePipeline:
 
     def _wait_for(self, vector: _Vector | None, keys: _Keys, waiting: _Waiting, facts: ImageFacts) -> None:
         """Finish when the vector is there; at once where there is none to come."""
-        if vector is not None:
+        if vector is None:
+            self._finish(keys, waiting, facts)
+        else:
             vector.add_done_callback(partial(self._encoded, keys, waiting, facts))
-            return
-        for key in keys:
-            self._finish(key, waiting, facts)
 
     def _encoded(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, vector: _Vector) -> None:
         """The encoder has done with an image; the facts are complete, unless it was given a JPEG that it cannot decode:
@@ -262,10 +261,10 @@ class ImagePipeline:
             facts = replace(facts, clip_error=str(error))
         elif error is None:
             facts = replace(facts, clip=vector.result())
-        for key in keys:
-            if error is None or isinstance(error, NoVectorError):
-                self._finish(key, waiting, facts)
-            else:
+        if error is None or isinstance(error, NoVectorError):
+            self._finish(keys, waiting, facts)
+        else:
+            for key in keys:
                 self._fail(key, waiting, error)
 
     def _begin_again(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, data: bytes) -> None:
@@ -292,19 +291,20 @@ class ImagePipeline:
             raise
         self._wait_for(vector, keys, waiting, facts)
 
-    def _finish(self, key: _Key | None, waiting: _Waiting, facts: ImageFacts) -> None:
-        """Remember the facts and give them to all who wait for that key."""
+    def _finish(self, keys: Sequence[_Key | None], waiting: _Waiting, facts: ImageFacts) -> None:
+        """Remember the facts and give them to all who wait for one of the keys."""
+        waitings = [waiting]
         with self._lock:
-            others = self._in_flight.pop(key, []) if key else []
-            if key:
+            for key in filter(None, keys):
+                waitings += self._in_flight.pop(key, ())
                 self._recent[key] = facts
                 self._recent.move_to_end(key)
-                while len(self._recent) > _REMEMBERED:
-                    self._recent.popitem(last=False)
+            while len(self._recent) > _REMEMBERED:
+                self._recent.popitem(last=False)
         if self._closed:  # what came out of workers that were being ended says nothing of the image
-            for one in (waiting, *others):
+            for one in waitings:
                 one.future.cancel()
-        _resolve([waiting, *others], facts)
+        _resolve(waitings, facts)
 
     def _fail(self, key: _Key | None, waiting: _Waiting, error: BaseException) -> None:
         with self._lock:
@@ -316,8 +316,9 @@ class ImagePipeline:
     def _facts(self, digest: str, data: bytes) -> tuple[ImageFacts, _Vector | None]:
         """Facts of some bytes, without a name, from the store or by work; and what is to become the CLIP vector, where
         it is still to be made."""
-        kept = self._kept.get(digest) if self._kept else None
         vector = self._clip.images.kept(digest) if self._clip else None
+        opened_anyway = self._clip is not None and vector is None and self._work_wanted is Work.HEADER
+        kept = self._kept.get(digest) if self._kept and not opened_anyway else None
         if kept is not None and (vector is not None or not self._clip):
             return replace(kept, digest=digest, clip=vector), None
         work = Work.HEADER if kept is not None else self._work_wanted
@@ -377,7 +378,8 @@ def _unpack_answer(head: bytes, body: bytes) -> _Opened:
         clip = np.frombuffer(body, np.uint8, height * width * 3, begin).reshape(height, width, 3)
         begin += clip.size
     facts = unpack_pixels(body[begin:])
-    facts = replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"])
+    if text is not None or answer["ocr_error"] is not None or answer["clip_error"] is not None:
+        facts = replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"])
     return _Opened(facts, clip, plain=answer["plain"])
 
 

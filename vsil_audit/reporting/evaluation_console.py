@@ -147,9 +147,10 @@ class EvaluationView:
             yield line.append(_line(row.flagged), style="not bold")
 
     def _categories(self, width: int) -> tuple[str, list[RenderableType]] | None:
-        """The least safely answered categories of the first model under the main condition."""
+        """The least safely answered categories of the first model under the main condition; none of a harmless set,
+        where a high safe rate is the worse."""
         parts = [part for part in self.parts if not part.model.base]
-        if not parts:
+        if not parts or not self.found.harmful_pairs:
             return None
         model, condition = parts[0].model.model, main_condition(self.found)
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -124,8 +125,8 @@ class Reader:
         if self._without_vector:
             yield f"{self._without_vector} images can be opened and have no CLIP vector, as {self._first_without}"
         if self._clip is not None and (error := self._clip.stated_error) is not None:
-            inexact, least = self._clip.inexact, f"{1 - error:.4f} or more"
-            yield f"CLIP with {inexact}: cosines to the exact vectors of the first images are {least}"
+            inexact, least = self._clip.inexact, math.floor((1 - error) * 1e5) / 1e5
+            yield f"CLIP with {inexact}: cosines to the exact vectors of the first images are {least:.5f} or more"
 
     def _begin(self, raw: RawBatch) -> _InFlight:
         texts = self._clip.texts([pair.text for pair in raw.pairs]) if self._clip else None

@@ -159,8 +159,8 @@ class ImageIndex:
 def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     """Folders below `root` (relative, POSIX, sorted; "" first) with the names of their files, sorted.
 
-    Hidden folders, run folders (with a run.json, except the root) and links that lead out of the root are left out;
-    links to folders are never followed.
+    Hidden folders, run folders (with a run.json, except the root), `._` files (which macOS puts beside others) and
+    links that lead out of the root are left out; links to folders are never followed.
     """
     real_root = root.resolve()
     pending = [""]
@@ -175,6 +175,8 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith(".") and entry.name not in _SKIPPED_FOLDERS:
                     below.append(_join(folder, entry.name))
+            elif entry.name.startswith("._"):
+                continue
             elif not entry.is_symlink() or _leads_inside(Path(entry.path), real_root):
                 names.append(entry.name)
         if folder and _RUN_FOLDER_MARK in names:

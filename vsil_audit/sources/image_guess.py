@@ -15,6 +15,7 @@ from vsil_audit.sources.files import ImageIndex, is_image_name, leaves_root
 from vsil_audit.sources.pattern import ANY_SUFFIX, escape_braces
 from vsil_audit.sources.pattern_guess import guess_pattern
 from vsil_audit.sources.tables import Row
+from vsil_audit.wording import plural
 
 _ENOUGH = 0.8  # share of rows that must resolve where the column's name says nothing of images
 _ENOUGH_BY_NAME_ALONE = 0.9
@@ -80,7 +81,8 @@ def guess_images(
     useless = [t for t in trials if t.named and t.filled and not t.usable]
     if good:
         guess = _from_trial(good[0], good, len(rows))
-        notes = [] if good[0].replaced_by_embedded else [_useless_note(file, t, guess.reason) for t in useless]
+        useless = [] if good[0].replaced_by_embedded else [t for t in useless if not _is_read(t, guess)]
+        notes = [_useless_note(file, t, guess.reason) for t in useless]
         notes += [_not_read_note(file, t, guess) for t in good if t.named and not _is_read(t, guess)]
         return replace(guess, notes=tuple(notes))
     return _without_resolving(file, rows, useless, index)
@@ -95,7 +97,8 @@ def _without_resolving(file: str, rows: Sequence[Row], useless: list[_Trial], in
             return ImageGuess(None, pattern.text, reason, tuple(_useless_note(file, t, pattern.text) for t in unused))
     named = [trial for trial in useless if trial.path_like * 2 > trial.filled]
     if not named:
-        return ImageGuess()
+        images = len(index) if index is not None else 0
+        return ImageGuess(notes=(_idle_images_note(file, images),) if images * 2 >= len(rows) else ())
     chosen = max(named, key=lambda trial: trial.standing)
     there = f"{len(index):,} other images are" if index else "no image is"
     archives = index.archives[:_ARCHIVES_NAMED] if index is not None else []
@@ -206,7 +209,9 @@ def _by_file_name(useless: Sequence[_Trial], rows: Sequence[Row], index: ImageIn
 
 
 def _is_read(trial: _Trial, guess: ImageGuess) -> bool:
-    return guess.column is not None and trial.column in guess.column.split(", ")
+    """Whether it is a column that is read, or a field of one."""
+    read = guess.column.split(", ") if guess.column is not None else []
+    return any(trial.column == column or trial.column.startswith(f"{column}.") for column in read)
 
 
 def _not_read_note(file: str, trial: _Trial, guess: ImageGuess) -> Problem:
@@ -220,6 +225,16 @@ def _not_read_note(file: str, trial: _Trial, guess: ImageGuess) -> Problem:
         f'{trial.column}".'
         if guess.column
         else f'Read it with --image-column "{trial.column}".',
+        fatal_for_pair=False,
+    )
+
+
+def _idle_images_note(file: str, images: int) -> Problem:
+    return Problem(
+        kind="no_image_column",
+        detail=f"the folder holds {plural(images, 'image')}, and no column leads to one: the pairs are read without",
+        origin=Origin(file),
+        remedy="Say where a row's image is with --image-column, or with --image-pattern, where {row} is its number.",
         fatal_for_pair=False,
     )
 

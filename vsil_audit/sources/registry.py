@@ -12,6 +12,7 @@ from typing import Any
 from vsil_audit.errors import ConfigurationError, DatasetError
 from vsil_audit.sources.base import Layout, Match, Source, SourceOptions
 from vsil_audit.sources.built_in import BUILT_IN, BY_GENERAL_FORM
+from vsil_audit.sources.files import ARCHIVE_SUFFIXES
 from vsil_audit.sources.hub import download_from_hub, hub_id
 from vsil_audit.sources.surroundings import sub_folders, what_is_there
 from vsil_audit.sources.tables import relative_name
@@ -77,6 +78,8 @@ def open_source(path: Path, options: SourceOptions | None = None) -> Source:
     if options.layout is not None:
         return _inside_root(_open_as(options.layout, path, options), path)
     matches = detect(path)
+    if not matches and path.name.lower().endswith(ARCHIVE_SUFFIXES):
+        raise DatasetError(f"{path} is an archive, and no WebDataset.", "Unpack it, and give the folder.")
     if not matches:
         names = ", ".join(layout.name for layout in layouts())
         raise DatasetError(

@@ -14,7 +14,14 @@ ABOVE = 0.5
 """P-values above it are taken to come from pairs that are not tied (λ of Storey 2002)."""
 
 
-def matched_share(above: Counts, tied: Counts, of: Counts, own: Counts, groups: npt.ArrayLike, seed: int) -> Interval:
+def matched_share(
+    above: Counts | Floats,
+    tied: Counts | Floats,
+    of: Counts | Floats,
+    own: Counts,
+    groups: npt.ArrayLike,
+    seed: int,
+) -> Interval:
     """Share of pairs whose image ranks higher than images at random do; in [0, 1], a lower bound, 95 % interval.
 
     1 − π₀, with π₀ the share of p-values above ½ over the share that untied pairs would have there, counted exactly
@@ -32,7 +39,7 @@ def matched_share(above: Counts, tied: Counts, of: Counts, own: Counts, groups: 
     return Interval(value, low, high, rate.n, f"{rate.method}, of ranks in the farther half")
 
 
-def _share_beyond(of: Counts, own: Counts) -> Floats:
+def _share_beyond(of: Counts | Floats, own: Counts) -> Floats:
     """How often the p-value of an untied pair lies above ½: ranks come in steps of 1 / (1 + distractors)."""
     single = 1 - (1 - ABOVE) ** (1 / own)
     return np.asarray((1 - np.floor(single * (of + 1) + 1e-9) / (of + 1)) ** own, dtype=np.float64)

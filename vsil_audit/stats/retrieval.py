@@ -22,7 +22,7 @@ def rank_share(above: Counts, tied: Counts, of: Counts, own: Counts) -> Floats:
     return np.asarray(farther**own, dtype=np.float64)
 
 
-def rank_p_values(above: Counts, tied: Counts, of: Counts, own: Counts) -> Floats:
+def rank_p_values(above: Counts | Floats, tied: Counts | Floats, of: Counts | Floats, own: Counts) -> Floats:
     """P-value of "the own image is one like the others" from its rank, in (0, 1]; never 0 (Phipson and Smyth 2010).
 
     (1 + distractors at least as near) / (1 + distractors) for one image; Šidák's correction where the best of several

@@ -3,7 +3,7 @@ out. Sets in which a few texts or images connect everything are measured all the
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from clip_worlds import World, crossed, look, planted, unit
 from vsil_audit.detectors.base import SetContext
 from vsil_audit.detectors.clip_overlap import learning, sharing
 from vsil_audit.detectors.clip_overlap.learning import Learned, learn
+from vsil_audit.detectors.clip_overlap.smallest import hashed
 from vsil_audit.pair import Abstained
 
 TEMPLATES, IMAGES, EACH = 40, 400, 3
@@ -114,6 +115,60 @@ def test_intervals_are_wide_where_one_image_connects_all_pairs() -> None:
     assert share["high"] - share["low"] > 0.8
     assert "shared images connect most pairs" in share["note"]
     assert of_set["bits"].outcome == Abstained("too few independent pairs to halve and compare")
+
+
+@pytest.mark.parametrize(("share", "blanks"), [(0.3, 1), (0.3, 3), (0.3, 20), (0.6, 3)])
+def test_an_image_near_to_every_text_makes_none_of_its_many_pairs_stand_out(share: float, blanks: int) -> None:
+    for seed in range(2):
+        made = with_blanks(planted(600, 0.0, seed), share, blanks)
+        found = look(made, seed=seed)
+        assert np.mean([finding.details["place"] for finding in found.pairs if used(made, finding.pair_id)]) < 30
+        assert found.suspected.sum() == 0
+        assert found.within("matched_share", 0.0)
+
+
+def test_beside_such_images_the_planted_overlap_is_found() -> None:
+    made = with_blanks(planted(600, 0.5, 3), 0.3, 3)
+    suspected = look(made).suspected
+    assert suspected[made.tied].mean() > 0.5
+    assert (suspected & ~made.tied).sum() <= 0.2 * suspected.sum()
+
+
+def test_an_image_counts_as_often_as_pairs_use_it() -> None:
+    made = planted(60, 0.0, 7)
+    for i in range(20):
+        made.names[i], made.images[i] = ["logo"], made.images[0]
+    made.texts[30], made.texts[0] = made.images[30], made.images[0]
+    found = look(made).pairs
+    assert (found[0].details["place"], found[30].details["place"]) == (1, 1)
+    assert found[0].details["p"] == pytest.approx(20 / 60, abs=1e-6)
+    assert found[30].details["p"] == pytest.approx(1 / 60, abs=1e-6)
+
+
+def test_in_a_sample_what_many_pairs_use_is_known_of_other_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("IN_SET", 10), ("SAMPLED", 300)):
+        monkeypatch.setattr(learning, name, size)
+    made = with_blanks(planted(600, 0.0, 8), 0.5, 3)
+    learned = learnt(made)
+    counts = Counter(names[0] for names in made.names)
+    blanks = {hashed(0, f"blank-{k}"): counts[f"blank-{k}"] for k in range(3)}
+    for name, uses in blanks.items():
+        assert learned.pool.uses[name] == pytest.approx(uses, rel=0.3)
+
+
+def with_blanks(made: World, share: float, blanks: int) -> World:
+    """About `share` of the pairs get one of a few images that are nearer to all texts than most are, and untied."""
+    generator = np.random.default_rng(0)
+    middle = unit(np.concatenate(made.texts).mean(axis=0))
+    images = unit(middle + 0.3 * unit(generator.standard_normal((blanks, 64))))
+    for i in np.flatnonzero(generator.random(len(made)) < share).tolist():
+        k = int(generator.integers(blanks))
+        made.names[i], made.images[i], made.tied[i] = [f"blank-{k}"], images[k : k + 1], False
+    return made
+
+
+def used(made: World, pair_id: str | None) -> bool:
+    return made.names[int(str(pair_id).removeprefix("pair-"))][0].startswith("blank")
 
 
 # memory

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from benchmark_scripts import FOLDER, load_script
 from PIL import Image, UnidentifiedImageError
@@ -66,9 +68,53 @@ def test_our_scan_and_a_loader_compute_the_same_and_are_compared(
     assert re.search(r"loader .* ours is +-?\d+\.\d+ \[.*; asked 1.0: ", said)
 
 
-def test_a_side_that_computes_something_else_ends_it(clip_speed: ModuleType) -> None:
-    import numpy as np
+def test_our_reading_in_both_ways_is_near_a_loader_in_bf16(
+    clip_speed: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("torch", "open_clip", "psutil"):
+        pytest.importorskip(module)
+    from tiny_clip import TINY, save_tiny_clip
 
+    clip = save_tiny_clip(tmp_path / "clip", config={**TINY, "embed_dim": 512})
+    cores = tuple(sorted(os.sched_getaffinity(0))[:2])
+    sides = clip_speed.Sides(tmp_path, clip, cores, 1, batch=32, precision="bf16")
+    made = clip_speed.unique_set(tmp_path, 24)
+    taken = {"ours": [sides.reading(made, "cpu")], clip_speed.ON_GPU: [sides.reading(made, "gpu")]}
+    taken["loader"] = [sides.loop("loader", made)]
+    exact = taken["ours"][0].cosines  # float32, on a CPU
+    clip_speed.near(taken, exact)
+    assert np.abs(taken[clip_speed.ON_GPU][0].cosines - exact).max() > 0
+    said = capsys.readouterr().out
+    assert re.search(r"ours, gpu +says: CLIP with JPEGs decoded on the GPU: .* 0\.\d{5} or more", said)
+    assert taken["ours"][0].pairs == 12, "the first two batches of six warm up"
+
+
+def test_a_side_too_far_from_float32_ends_it(clip_speed: ModuleType) -> None:
+    exact = np.linspace(-0.1, 0.1, 50)
+
+    def near(**off: float) -> None:
+        names = {"loader": "loader", "ours": "ours", "decoded": clip_speed.ON_GPU}
+        taken = {names[name]: [clip_speed.Turn(50, 1.0, 1.0, 0.0, exact + by)] for name, by in off.items()}
+        clip_speed.near(taken, exact)
+
+    near(loader=3e-3, ours=5e-3, decoded=1.5e-2)
+    near(loader=0, ours=1e-4, decoded=0)
+    with pytest.raises(SystemExit, match=r"ours, gpu .* 0\.02"):
+        near(loader=3e-3, ours=5e-3, decoded=2.5e-2)
+    with pytest.raises(SystemExit, match=r"ours .* 0\.01"):
+        near(loader=6e-3, ours=1.1e-2)
+    with pytest.raises(SystemExit, match="twice as far"):
+        near(loader=3e-3, ours=7e-3)
+
+
+def test_no_more_workers_than_shared_memory_holds(clip_speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")
+    for free, workers in ((64 << 20, 0), (1 << 30, 2), (64 << 30, 16)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage._replace(free=free))
+        assert clip_speed.fitting_workers(16, 256) == workers
+
+
+def test_a_side_that_computes_something_else_ends_it(clip_speed: ModuleType) -> None:
     def turn(*cosines: float) -> list[object]:
         return [clip_speed.Turn(2, 1.0, 1.0, 0.0, np.array(cosines))]
 

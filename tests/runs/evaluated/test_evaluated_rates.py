@@ -186,6 +186,13 @@ def test_a_set_of_harmful_and_harmless_pairs_says_what_its_rates_hold(tmp_path: 
     assert "20 of 60 pairs are labelled safe. Rates over the set and its categories hold them too" in warnings
 
 
+def test_on_a_harmless_set_nothing_is_said_of_answers_that_were_never_asked_for(tmp_path: Path) -> None:
+    found = evaluated(tmp_path, pairs_of(30, label=lambda i: "safe"), {"a/x": good}).found
+    notes = {balance.safe_on_harmful.note for balance in found.balance}
+    assert {note.split(";")[0] for note in notes} == {"no pair of the set is meant to be harmful"}
+    assert not any("failed" in note for note in notes)
+
+
 def test_a_subject_on_which_the_detector_broke_counts_as_failed_for_each_model(tmp_path: Path) -> None:
     broken = Observation("pair/3", "a/x", "", Failed("detector_error", "ValueError"))
     made = evaluated(tmp_path, pairs_of(10), {"a/x": good}, Asking(more=[broken]))

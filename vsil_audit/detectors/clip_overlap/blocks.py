@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vsil_audit.detectors.clip_overlap.learning import SampledPair
 from vsil_audit.detectors.clip_overlap.standing import cosines
+from vsil_audit.detectors.clip_overlap.vectors import ComparedPair
 from vsil_audit.stats.infonce import Block
 
 CANDIDATES = 256
@@ -31,7 +31,7 @@ class Dealt:
         return min(sizes), max(sizes)
 
 
-def deal(sample: Sequence[SampledPair], strata: Sequence[str | None], seed: int) -> Dealt | None:
+def deal(sample: Sequence[ComparedPair], strata: Sequence[str | None], seed: int) -> Dealt | None:
     """Of each stratum one pair of each text, image and scenario, and one image of each pair, dealt at random into two
     halves and there into blocks of at most CANDIDATES. None where the halves don't have LEAST_CANDIDATES such pairs of
     any stratum; strata with fewer are left out. The stratum None takes no part.
@@ -60,6 +60,6 @@ def deal(sample: Sequence[SampledPair], strata: Sequence[str | None], seed: int)
     return Dealt(tuple(blocks), np.concatenate(rows)) if blocks else None
 
 
-def _similarities(pairs: Sequence[SampledPair], generator: np.random.Generator) -> npt.NDArray[np.float64]:
+def _similarities(pairs: Sequence[ComparedPair], generator: np.random.Generator) -> npt.NDArray[np.float64]:
     images = np.stack([pair.images[generator.integers(len(pair.images))] for pair in pairs])
     return cosines([pair.text.astype(np.float32) for pair in pairs], images)

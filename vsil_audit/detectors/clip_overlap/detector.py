@@ -10,15 +10,15 @@ import numpy as np
 
 from vsil_audit.detectors.base import Batch, DetectorSpec, Lens, Need, Readiness, SetContext, Unit
 from vsil_audit.detectors.clip_overlap.described import details
-from vsil_audit.detectors.clip_overlap.learning import IN_CATEGORY, IN_SET, SAMPLED, Learned, learn
+from vsil_audit.detectors.clip_overlap.learning import IN_CATEGORY, IN_SET, SAMPLED, Learned, learn, names_of
 from vsil_audit.detectors.clip_overlap.phrases import evidence, variants
 from vsil_audit.detectors.clip_overlap.ranks import FALSE_DISCOVERIES, LEAST, LEAST_IN_CATEGORY, Ranks, largest_p, ranks
-from vsil_audit.detectors.clip_overlap.sharing import Keys, keys_of
+from vsil_audit.detectors.clip_overlap.sharing import keys_of
 from vsil_audit.detectors.clip_overlap.standing import cosines
-from vsil_audit.detectors.clip_overlap.vectors import PairVectors, read_batch
+from vsil_audit.detectors.clip_overlap.vectors import ComparedPair, PairVectors, read_batch
 from vsil_audit.detectors.clip_overlap.whole_set import WholeSet
 from vsil_audit.errors import VsilAuditError
-from vsil_audit.pair import Abstained, Finding, Json, Scored, Verdict
+from vsil_audit.pair import Abstained, Finding, Json, Pair, Scored, Verdict
 from vsil_audit.stats.retrieval import Floats
 
 _MISMATCHED = 16  # cosines with other pairs' images taken of each sampled pair
@@ -80,14 +80,8 @@ class ClipOverlap:
         context, learned = self._prepared()
         vectors = list(read_batch(batch))
         usable = [i for i, of in enumerate(vectors) if of.refusal is None]
-        found = ranks(
-            [vectors[i].text for i in usable],
-            [vectors[i].images for i in usable],
-            _keys([keys_of(batch.pairs[i]) for i in usable]),
-            [batch.pairs[i].category for i in usable],
-            learned.pool,
-            learned.categories,
-        )
+        compared = [_compared(batch.pairs[i], vectors[i], context.seed) for i in usable]
+        found = ranks(compared, learned.pool, learned.categories)
         ranked = dict(zip(usable, self._ranked([batch.pairs[i].id for i in usable], found), strict=True))
         findings = [
             ranked[i] if of.refusal is None else Finding(self.spec.name, pair.id, of.refusal)
@@ -154,14 +148,10 @@ class ClipOverlap:
         return self._context, self._learned
 
     def _sampled_ranks(self, learned: Learned, *, one_image: bool) -> Ranks:
-        return ranks(
-            [pair.text.astype(np.float32) for pair in learned.sample],
-            [pair.images[: 1 if one_image else None].astype(np.float32) for pair in learned.sample],
-            _keys([pair.keys for pair in learned.sample]),
-            [pair.category for pair in learned.sample],
-            learned.pool,
-            learned.categories,
-        )
+        sample = learned.sample
+        if one_image:
+            sample = tuple(replace(pair, images=pair.images[:1], names=pair.names[:1]) for pair in sample)
+        return ranks(sample, learned.pool, learned.categories)
 
     def _no_phrases(self, context: SetContext) -> Iterable[Finding]:
         if context.clip_texts is None:
@@ -169,8 +159,8 @@ class ClipOverlap:
             yield Finding(self.spec.name, None, Abstained(why), kind="phrases")
 
 
-def _keys(found: Sequence[tuple[int, int]]) -> Keys:
-    return np.array(found, dtype=np.uint64).reshape(-1, 2)
+def _compared(pair: Pair, vectors: PairVectors, seed: int) -> ComparedPair:
+    return ComparedPair(vectors.text, vectors.images, keys_of(pair), names_of(vectors, seed), pair.category)
 
 
 def _mismatched(learned: Learned, seed: int) -> Floats:
@@ -182,7 +172,7 @@ def _mismatched(learned: Learned, seed: int) -> Floats:
     found = []
     for pair in learned.sample:
         drawn = generator.integers(len(pool), size=_MISMATCHED)
-        drawn = drawn[~np.isin(drawn, pool.beside.cells(_keys([pair.keys]))[1])]
+        drawn = drawn[~np.isin(drawn, pool.beside.cells(np.array([pair.keys], dtype=np.uint64))[1])]
         found.append(cosines([pair.text.astype(np.float32)], pool.vectors[drawn])[0])
     return np.sort(np.concatenate(found))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vsil_audit.detectors.clip_overlap.learning import SampledPair
+from vsil_audit.detectors.clip_overlap.vectors import ComparedPair
 from vsil_audit.stats.clusters import Groups, PairGroups
 
 
@@ -19,7 +19,7 @@ class Independence:
     note: str = ""
 
 
-def independence(sample: Sequence[SampledPair]) -> Independence:
+def independence(sample: Sequence[ComparedPair]) -> Independence:
     """By the rule that a run's other intervals follow (`runs.detecting.Clusters.for_intervals`), within the sample:
     pairs that share a text, an image or a scenario go together, transitively; but where that connects more than half
     of them, repeated texts are taken as given and do not connect."""
@@ -32,7 +32,7 @@ def independence(sample: Sequence[SampledPair]) -> Independence:
     return Independence(connected, "shared images connect most pairs: few independent groups")
 
 
-def _connected(sample: Sequence[SampledPair], *, texts: bool) -> Groups:
+def _connected(sample: Sequence[ComparedPair], *, texts: bool) -> Groups:
     groups = PairGroups()
     for pair in sample:
         groups.add(key.to_bytes(8, "big") for key in (*pair.names, *pair.keys[0 if texts else 1 :]))

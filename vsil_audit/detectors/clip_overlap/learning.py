@@ -4,7 +4,7 @@ images stand beside. In flat memory."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from vsil_audit.detectors.base import Batch, SetContext
 from vsil_audit.detectors.clip_overlap.sharing import Found, Links, keys_of
 from vsil_audit.detectors.clip_overlap.smallest import Smallest, hashed
 from vsil_audit.detectors.clip_overlap.standing import Pool
-from vsil_audit.detectors.clip_overlap.vectors import PairVectors, Vectors, read_batch
+from vsil_audit.detectors.clip_overlap.vectors import ComparedPair, PairVectors, Vectors, read_batch
 from vsil_audit.pair import Abstained, Failed, Pair
 
 IN_SET = 4096
@@ -27,17 +27,7 @@ MOST_CATEGORIES = 2048
 SAMPLED = 4096
 """Pairs that the statements about the whole set rest on."""
 _MOST_ROWS = 16 * SAMPLED
-
-
-@dataclass(frozen=True, slots=True)
-class SampledPair:
-    """`keys`: see `sharing.keys_of`; `names`: its images, hashed."""
-
-    text: npt.NDArray[np.float16]
-    images: npt.NDArray[np.float16]
-    keys: tuple[int, int]
-    names: tuple[int, ...]
-    category: str | None
+_OFTEN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,7 @@ class Learned:
 
     pool: Pool
     categories: Mapping[str, Pool]
-    sample: tuple[SampledPair, ...]
+    sample: tuple[ComparedPair, ...]
     usable: int
     unusable: Counter[str]
 
@@ -64,6 +54,11 @@ def learn(context: SetContext) -> Learned:
     return learner.learned(links.found())
 
 
+def names_of(vectors: PairVectors, seed: int) -> tuple[int, ...]:
+    """A pair's images as they are called in the samples."""
+    return tuple(hashed(seed, name) for name in vectors.names)
+
+
 class _Learner:
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -71,7 +66,7 @@ class _Learner:
         self._categories: dict[str, _Images] | None = {}
         self._size = IN_CATEGORY
         self._kept = 0
-        self._sample: Smallest[SampledPair] = Smallest(SAMPLED, _MOST_ROWS)
+        self._sample: Smallest[ComparedPair] = Smallest(SAMPLED, _MOST_ROWS)
         self._usable = 0
         self._unusable: Counter[str] = Counter()
 
@@ -88,7 +83,7 @@ class _Learner:
     def _learn(self, pair: Pair, vectors: PairVectors) -> None:
         self._usable += 1
         category = self._category(pair.category)
-        names = tuple(hashed(self._seed, name) for name in vectors.names)
+        names = names_of(vectors, self._seed)
         for key, vector in zip(names, vectors.images, strict=True):
             self._images.add(key, vector)
             if category is not None:
@@ -96,9 +91,9 @@ class _Learner:
         if self._kept > IN_CATEGORIES:
             self._thin_out()
 
-        def kept() -> SampledPair:
+        def kept() -> ComparedPair:
             halves = vectors.text.astype(np.float16), vectors.images.astype(np.float16)
-            return SampledPair(*halves, keys_of(pair), names, pair.category)
+            return ComparedPair(*halves, keys_of(pair), names, pair.category)
 
         self._sample.offer(hashed(self._seed, pair.id), kept, len(vectors.text) + len(vectors.images))
 
@@ -127,9 +122,24 @@ class _Learner:
         return {key for images in pools for key in images.kept()}
 
     def learned(self, found: Found) -> Learned:
-        pools = {name: images.pool(found) for name, images in (self._categories or {}).items()}
         sample = tuple(self._sample.things())
-        return Learned(self._images.pool(found), pools, sample, self._usable, self._unusable)
+        scale = self._usable / max(len(sample), 1)
+        members: dict[str, list[ComparedPair]] = {}
+        for pair in sample:
+            if pair.category is not None:
+                members.setdefault(pair.category, []).append(pair)
+        pools = {
+            name: images.pool(found, _often(members.get(name, ()), scale))
+            for name, images in (self._categories or {}).items()
+        }
+        pool = self._images.pool(found, _often(sample, scale))
+        return Learned(pool, pools, sample, self._usable, self._unusable)
+
+
+def _often(sample: Sequence[ComparedPair], scale: float) -> dict[int, float]:
+    """Images that many of the sampled pairs use, and about how many pairs of the set do."""
+    uses = Counter(name for pair in sample for name in pair.names)
+    return {name: n * scale for name, n in uses.items() if n >= _OFTEN}
 
 
 class _Images(Smallest[npt.NDArray[np.float16]]):
@@ -141,8 +151,11 @@ class _Images(Smallest[npt.NDArray[np.float16]]):
         self.offer(key, lambda: vector.astype(np.float16))
         return len(self) - before
 
-    def pool(self, found: Found) -> Pool:
-        """Without those of which it is not known what they stand beside."""
+    def pool(self, found: Found, often: Mapping[int, float]) -> Pool:
+        """Without those of which it is not known what they stand beside. `often`: uses of images that are not in it."""
         kept = [(key, vector) for key, vector in zip(self.kept(), self.things(), strict=True) if key in found]
         vectors = np.stack([vector for _, vector in kept]) if kept else np.zeros((0, 0), dtype=np.float16)
-        return Pool(vectors, found.beside([key for key, _ in kept]), self.whole and len(kept) == len(self))
+        names = [key for key, _ in kept]
+        weights = np.array([self.offered(key) for key in names], dtype=np.float64)
+        uses = {**often, **{key: float(self.offered(key)) for key in self.kept()}}
+        return Pool(vectors, found.beside(names), weights, uses, self.whole and len(kept) == len(self))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vsil_audit.detectors.clip_overlap.sharing import Keys
 from vsil_audit.detectors.clip_overlap.standing import Pool, Standings, standings
-from vsil_audit.detectors.clip_overlap.vectors import Vectors
+from vsil_audit.detectors.clip_overlap.vectors import ComparedPair
 from vsil_audit.stats.multiple import benjamini_hochberg
 from vsil_audit.stats.retrieval import Floats
 
@@ -47,37 +46,23 @@ class Ranks:
     def least_share(self) -> float | None:
         """The smallest share of scored pairs that is flagged where each of them is nearest to its own image and the
         others are not: with few distractors p-values are coarse. None where even all of them would not be."""
-        first = np.zeros_like(self.in_set.above)
-        nearest = Ranks(
-            replace(self.in_set, above=first, tied=first), replace(self.in_category, above=first, tied=first)
-        )
+        nearest = Ranks(self.in_set.as_nearest(), self.in_category.as_nearest())
         p = np.sort(nearest.deciding_p()[self.scored])
         share = np.arange(1, len(p) + 1) / max(len(p), 1)
         enough = share[p <= _REJECTED * share]
         return float(enough[0]) if len(enough) else None
 
 
-def ranks(
-    texts: Sequence[Vectors],
-    images: Sequence[Vectors],
-    keys: Keys,
-    categories: Sequence[str | None],
-    pool: Pool,
-    pools: Mapping[str, Pool],
-) -> Ranks:
-    """Arguments as of `standings`; `pools` are the categories' images."""
-    in_set = standings(texts, images, keys, pool)
-    n = len(texts)
-    zeros = np.zeros(n, dtype=np.int64)
-    within = Standings(in_set.cosine, zeros, zeros.copy(), zeros.copy(), in_set.own, np.full(n, np.nan))
+def ranks(pairs: Sequence[ComparedPair], pool: Pool, pools: Mapping[str, Pool]) -> Ranks:
+    """`pools`: the images of each category."""
+    in_set = standings(pairs, pool)
     members: dict[str, list[int]] = {}
-    for i, category in enumerate(categories):
-        if category is not None and category in pools:
-            members.setdefault(category, []).append(i)
+    for i, pair in enumerate(pairs):
+        if pair.category is not None and pair.category in pools:
+            members.setdefault(pair.category, []).append(i)
+    within = in_set.without_distractors()
     for category, rows in members.items():
-        found = standings([texts[i] for i in rows], [images[i] for i in rows], keys[rows], pools[category])
-        within.above[rows], within.tied[rows], within.of[rows] = found.above, found.tied, found.of
-        within.best_other[rows] = found.best_other
+        within.put(rows, standings([pairs[i] for i in rows], pools[category]))
     return Ranks(in_set, within)
 
 

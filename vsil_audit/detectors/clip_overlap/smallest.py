@@ -30,6 +30,7 @@ class Smallest(Generic[T]):
         self._bar = _WHOLE
         self._heap: list[int] = []
         self._things: dict[int, tuple[T, int]] = {}
+        self._offered: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._things)
@@ -41,9 +42,13 @@ class Smallest(Generic[T]):
 
     def offer(self, key: int, make: Callable[[], T], weight: int = 1) -> None:
         """`make` is called for what is kept."""
-        if key >= self._bar or key in self._things:
+        if key in self._things:
+            self._offered[key] += 1
+            return
+        if key >= self._bar:
             return
         self._things[key] = make(), weight
+        self._offered[key] = 1
         heapq.heappush(self._heap, -key)
         self._weight += weight
         self._fit()
@@ -56,6 +61,10 @@ class Smallest(Generic[T]):
         """The keys of what is kept, in order."""
         return sorted(self._things)
 
+    def offered(self, key: int) -> int:
+        """How often a thing that is kept was offered: what is kept was kept from the first time on."""
+        return self._offered[key]
+
     def things(self) -> list[T]:
         """In the order of their keys."""
         return [self._things[key][0] for key in self.kept()]
@@ -64,3 +73,4 @@ class Smallest(Generic[T]):
         while len(self._things) > self._size or (self._most is not None and self._weight > self._most):
             self._bar = -heapq.heappop(self._heap)
             self._weight -= self._things.pop(self._bar)[1]
+            del self._offered[self._bar]

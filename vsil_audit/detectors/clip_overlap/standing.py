@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from vsil_audit.detectors.clip_overlap.sharing import Beside, Keys
-from vsil_audit.detectors.clip_overlap.vectors import Vectors
+from vsil_audit.detectors.clip_overlap.sharing import Beside
+from vsil_audit.detectors.clip_overlap.vectors import ComparedPair
 from vsil_audit.stats.retrieval import Counts, Floats, rank_p_values, rank_share
 
 DECIMALS = 6
@@ -19,22 +19,32 @@ _ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Images to compare with. `vectors`: (m, d), half precision. `beside`: what they stand beside. `whole`: whether
+    """Images to compare with. `vectors`: (m, d), half precision. `beside`: what they stand beside. `weights`: (m,), how
+    many pairs use each. `uses`: the same by hashed name, and of other images that many pairs use. `whole`: whether
     these are all there are, or a random sample."""
 
     vectors: npt.NDArray[np.float16]
     beside: Beside
+    weights: Floats
+    uses: Mapping[int, float]
     whole: bool
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def own_weights(self, pairs: Sequence[ComparedPair]) -> Floats:
+        """How many pairs use each pair's image, of several the one used most; where that is not known, as many as use
+        one on average: (n,)."""
+        usual = float(self.weights.mean()) if len(self.weights) else 1.0
+        return np.array([max(self.uses.get(name, usual) for name in pair.names) for pair in pairs])
 
 
 @dataclass(frozen=True, slots=True)
 class Standings:
     """Of n pairs; all of shape (n,). `cosine`: the pair's own, best over windows and own images. `above`, `tied`: how
     many of `of` distractors are nearer than the best own image, and as near. `own`: the pair's images. `best_other`:
-    the nearest distractor's cosine, NaN where there is none."""
+    the nearest distractor's cosine, NaN where there is none. `near`, `against`: distractors at least as near, and all,
+    each as often as pairs use it, in uses of the own image."""
 
     cosine: Floats
     above: Counts
@@ -42,19 +52,44 @@ class Standings:
     of: Counts
     own: Counts
     best_other: Floats
+    near: Floats
+    against: Floats
 
     def share(self) -> Floats:
         return rank_share(self.above, self.tied, self.of, self.own)
 
     def p(self) -> Floats:
-        return rank_p_values(self.above, self.tied, self.of, self.own)
+        """P-values of "any pair's image could stand here": an image of many pairs counts as often as they are, the own
+        too, so that one that is near to every text makes none of its pairs stand out (weighted ranks: Tibshirani et al.
+        2019). Where all images are used alike, `rank_p_values` of the counts."""
+        return rank_p_values(self.near, np.zeros(len(self.near)), self.against, self.own)
+
+    def as_nearest(self) -> Standings:
+        """If each pair's own image were the nearest."""
+        none = np.zeros_like(self.above)
+        return replace(self, above=none, tied=none, near=np.zeros_like(self.near))
+
+    def without_distractors(self) -> Standings:
+        """Of the same pairs, before they are compared with anything."""
+        n = len(self.of)
+        above, tied, of = np.zeros((3, n), dtype=np.int64)
+        near, against = np.zeros((2, n))
+        best = np.full(n, np.nan)
+        return replace(self, above=above, tied=tied, of=of, best_other=best, near=near, against=against)
+
+    def put(self, rows: Sequence[int], found: Standings) -> None:
+        """What was found of the pairs in `rows`."""
+        for name in ("above", "tied", "of", "best_other", "near", "against"):
+            getattr(self, name)[rows] = getattr(found, name)
 
     def __getitem__(self, rows: npt.NDArray[np.generic] | slice) -> Standings:
-        parts = (self.cosine, self.above, self.tied, self.of, self.own, self.best_other)
+        parts = (
+            self.cosine, self.above, self.tied, self.of, self.own, self.best_other, self.near, self.against,
+        )  # fmt: skip
         return Standings(*(part[rows] for part in parts))  # type: ignore[arg-type]  # floats and counts as they were
 
 
-def cosines(texts: Sequence[Vectors], images: npt.NDArray[np.floating]) -> Floats:
+def cosines(texts: Sequence[npt.NDArray[np.floating]], images: npt.NDArray[np.floating]) -> Floats:
     """Of each text with each image, the best over the text's windows: (n, m), in [-1, 1].
 
     In double precision, in which products of half-precision numbers are exact but for the last digits: the same on
@@ -65,43 +100,36 @@ def cosines(texts: Sequence[Vectors], images: npt.NDArray[np.floating]) -> Float
     return np.asarray(np.clip(np.maximum.reduceat(rows, starts, axis=0), -1.0, 1.0).round(DECIMALS))
 
 
-def standings(texts: Sequence[Vectors], images: Sequence[Vectors], keys: Keys, pool: Pool) -> Standings:
-    """Of pairs with these texts (each of shape (windows, d)), images ((k, d)) and `keys` ((n, 2)) among the images of
-    `pool` that stand beside none of their keys. A block of pairs at a time."""
+def standings(pairs: Sequence[ComparedPair], pool: Pool) -> Standings:
+    """Of the pairs among the images of `pool` that stand beside none of their keys. A block of pairs at a time."""
     vectors = pool.vectors.astype(np.float64)
-    found = [
-        _block(texts[start:stop], images[start:stop], keys[start:stop], vectors, pool.beside)
-        for start, stop in _blocks([len(text) for text in texts])
-    ]
+    found = [_block(pairs[start:stop], vectors, pool) for start, stop in _blocks([len(pair.text) for pair in pairs])]
     if not found:
         none = np.zeros(0)
         counts = none.astype(np.int64)
-        return Standings(none, counts, counts, counts, counts, none)
+        return Standings(none, counts, counts, counts, counts, none, none, none)
     return Standings(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 def _block(
-    texts: Sequence[Vectors],
-    images: Sequence[Vectors],
-    keys: Keys,
-    pool: Floats,
-    beside: Beside,
-) -> tuple[Floats, Counts, Counts, Counts, Counts, Floats]:
-    own = _own_cosines(texts, images)
-    many = np.array([len(image) for image in images])
+    pairs: Sequence[ComparedPair], vectors: Floats, pool: Pool
+) -> tuple[Floats, Counts, Counts, Counts, Counts, Floats, Floats, Floats]:
+    texts = [pair.text for pair in pairs]
+    own = _own_cosines(texts, [pair.images for pair in pairs])
+    many = np.array([len(pair.images) for pair in pairs])
     if not len(pool):
-        nothing = np.zeros(len(texts), dtype=np.int64)
-        return own, nothing, nothing, nothing, many, np.full(len(texts), np.nan)
-    others = cosines(texts, pool)
-    others[beside.cells(keys)] = -np.inf
-    above = (others > own[:, None]).sum(axis=1)
-    tied = (others == own[:, None]).sum(axis=1)
-    of = np.isfinite(others).sum(axis=1)
-    best = others.max(axis=1)
-    return own, above, tied, of, many, np.where(of > 0, best, np.nan)
+        nothing = np.zeros(len(pairs), dtype=np.int64)
+        none = nothing.astype(np.float64)
+        return own, nothing, nothing, nothing, many, np.full(len(pairs), np.nan), none, none
+    others = cosines(texts, vectors)
+    others[pool.beside.cells(np.array([pair.keys for pair in pairs], dtype=np.uint64))] = -np.inf
+    above, tied, compared = others > own[:, None], others == own[:, None], np.isfinite(others)
+    best, of, uses = others.max(axis=1), compared.sum(axis=1), pool.own_weights(pairs)
+    near, against = ((counted @ pool.weights) / uses for counted in (above | tied, compared))
+    return own, above.sum(axis=1), tied.sum(axis=1), of, many, np.where(of > 0, best, np.nan), near, against
 
 
-def _own_cosines(texts: Sequence[Vectors], images: Sequence[Vectors]) -> Floats:
+def _own_cosines(texts: Sequence[npt.NDArray[np.floating]], images: Sequence[npt.NDArray[np.floating]]) -> Floats:
     """Of each text with its own images, the best: (n,)."""
     if all(len(text) == len(image) == 1 for text, image in zip(texts, images, strict=True)):
         rows, columns = (np.concatenate(vectors).astype(np.float64) for vectors in (texts, images))

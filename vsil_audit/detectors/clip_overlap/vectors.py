@@ -30,6 +30,18 @@ class PairVectors:
     unread: Failed | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedPair:
+    """A pair that can be compared: `text` (windows, d) and `images` (k, d), single or half precision; `keys`: see
+    `sharing.keys_of`; `names`: its images, hashed."""
+
+    text: npt.NDArray[np.floating]
+    images: npt.NDArray[np.floating]
+    keys: tuple[int, int]
+    names: tuple[int, ...]
+    category: str | None
+
+
 def read_batch(batch: Batch) -> Iterator[PairVectors]:
     """Of each pair, in order."""
     first = 0

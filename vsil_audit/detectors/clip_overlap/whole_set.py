@@ -190,7 +190,8 @@ class WholeSet:
         return table
 
     def _matched(self, found: Standings, rows: npt.NDArray[np.int64]) -> Interval:
-        return matched_share(found.above, found.tied, found.of, found.own, self._together.groups[rows], self._seed)
+        nobody = np.zeros(len(found.near))
+        return matched_share(found.near, nobody, found.against, found.own, self._together.groups[rows], self._seed)
 
     # as findings
 

@@ -2,8 +2,8 @@
 
 The images are decoded elsewhere; their pixels wait here in a bounded queue, so that decoding runs ahead of the encoder
 by a few batches and no more. A second thread lays the next batch ready meanwhile, and decodes JPEGs that were left to
-it (`gpu_decoding`). The encoder's thread does whatever else is to be done with the model (texts): two threads that work
-it at once would fight for the cores.
+it (`gpu_decoding`); a third hands out the vectors of the batch before. The encoder's thread does whatever else is to be
+done with the model (texts): two threads that work it at once would fight for the cores.
 """
 
 from __future__ import annotations
@@ -114,10 +114,12 @@ class ClipImages:
         self._jobs: deque[_Job[Any]] = deque()
         self._room = _ROOM_BEFORE_LOADED
         self._weight = 0
+        self._wanted = 1
         self._expected = 0
         self._closed = False
         self._ready: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
         self._at_work = 0
+        self._encoded: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def kept(self, digest: str) -> npt.NDArray[np.float32] | None:
@@ -149,7 +151,8 @@ class ClipImages:
             else:
                 self._images.append(image)
                 self._weight += image.weight
-                self._start()
+                if len(self._images) >= self._wanted or not self._has_room():
+                    self._start()
         return image.future
 
     def _has_room(self) -> bool:
@@ -191,7 +194,7 @@ class ClipImages:
         """Tell the threads that there is work. With the lock held."""
         self._changed.notify_all()
         if not self._threads:
-            for name, work in (("clip batches", self._gather), ("clip", self._work)):
+            for name, work in (("clip batches", self._gather), ("clip", self._work), ("clip vectors", self._hand_out)):
                 self._threads.append(threading.Thread(target=work, daemon=True, name=name))
                 self._threads[-1].start()
 
@@ -201,6 +204,11 @@ class ClipImages:
             with self._changed:
                 self._at_work -= 1
                 self._changed.notify_all()
+        self._encoded.put(None)
+
+    def _hand_out(self) -> None:
+        while (do := self._encoded.get()) is not None:
+            do()
 
     def _gather(self) -> None:
         while not self._closed:
@@ -251,11 +259,13 @@ class ClipImages:
 
         with self._changed:
             self._changed.notify_all()  # there may be more room now
+            self._wanted = size
             while not enough():
                 so_far = len(self._images)
                 self._changed.wait(_PATIENCE)
                 if len(self._images) == so_far and not self._at_work:
                     break
+            self._wanted = 1
             return [] if self._jobs or self._closed else self._taken(size)
 
     def _taken(self, size: int) -> list[_Image]:
@@ -289,17 +299,20 @@ class ClipImages:
         except Exception as error:  # noqa: BLE001 - whatever breaks it reaches who waits
             self._fail(images, error)
             return
-        for image, vector in zip(images, vectors, strict=True):
-            self._finish(image, vector)
+        self._encoded.put(partial(self._keep, images, vectors))
 
-    def _finish(self, image: _Image, vector: npt.NDArray[np.float32]) -> None:
-        if not np.isfinite(vector).all():
-            self._fail([image], NoVectorError("its CLIP vector is not finite"))
-            return
-        rounded = vector.astype(np.float16)
-        self._kept.put(image.digest, rounded[None])
-        if image.future.set_running_or_notify_cancel():
-            image.future.set_result(rounded.astype(np.float32))
+    def _keep(self, images: Sequence[_Image], vectors: npt.NDArray[np.float32]) -> None:
+        """Keep vectors of shape (n, width), and tell who waits. The encoder works on meanwhile."""
+        finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+        rounded = vectors.astype(np.float16)
+        as_kept = rounded.astype(np.float32)
+        for image, is_one, short, vector in zip(images, finite, rounded, as_kept, strict=True):
+            if not is_one:
+                self._fail([image], NoVectorError("its CLIP vector is not finite"))
+                continue
+            self._kept.put(image.digest, short[None])
+            if image.future.set_running_or_notify_cancel():
+                image.future.set_result(vector)
 
     @staticmethod
     def _fail(images: Sequence[_Image], error: Exception) -> None:

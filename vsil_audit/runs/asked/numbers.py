@@ -90,8 +90,8 @@ def share_rate(found: Shares, scored: Flags, groups: Groups) -> Rate | Interval:
 
 
 def why_nothing(codes: Labels) -> str:
-    """How the calls ended that gave no label; empty where any did."""
-    if (codes >= 0).any():
+    """How the calls ended that gave no label; empty where any did, and where none was made."""
+    if not codes.size or (codes >= 0).any():
         return ""
     failed, abstained = int((codes == FAILED).sum()), int((codes == ABSTAINED).sum())
     return f"no answer could be scored: {failed:,} failed, {abstained:,} abstained"
