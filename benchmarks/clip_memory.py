@@ -138,12 +138,11 @@ class SimulatedImages(ClipImages):
 
     width = 0
 
-    def kept(self, digest: str) -> npt.NDArray[np.float32] | None:
-        found = super().kept(digest)
-        if found is None:
-            self._kept.put(digest, image_vector(digest, self.width)[None])
-            found = super().kept(digest)
-        return found
+    def kept(self, digests: Sequence[str]) -> list[npt.NDArray[np.float32] | None]:
+        for digest, found in zip(digests, super().kept(digests), strict=True):
+            if found is None:
+                self._kept.put(digest, image_vector(digest, self.width)[None])
+        return super().kept(digests)
 
 
 class SimulatedClip:

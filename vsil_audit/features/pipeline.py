@@ -9,13 +9,14 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,11 +47,14 @@ from vsil_audit.places.remote_path import RemotePath
 _REMEMBERED = 2048
 _READ_AHEAD = 2
 _FETCH_AHEAD = 16
+_AT_ONCE = 16
+_BYTES_AT_ONCE = 8 << 20
 _SECONDS_AN_IMAGE = 300.0
 _SECONDS_TO_CLOSE = 5.0
 _Key = tuple[str, str]
 _Keys: TypeAlias = "tuple[_Key, _Key | None]"
 """Of an image's bytes, and of the reference to it."""
+_T = TypeVar("_T")
 _Vector: TypeAlias = "Future[npt.NDArray[np.float32]]"
 
 
@@ -70,12 +74,24 @@ class _Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """An image's bytes, which nobody else has at hand."""
+
+    digest: str
+    data: bytes
+    keys: _Keys
+    waiting: _Waiting
+
+
+@dataclass(frozen=True, slots=True)
 class _Task:
-    """Something to do for one image. `key`: of its reference, whose waiting futures fail where `do` does."""
+    """A worker's part of an image. `keys`, `waiting`: whose futures fail where it does. `has_room`: it took one of the
+    places of those that may wait."""
 
     do: Callable[[], None]
+    keys: _Keys
     waiting: _Waiting
-    key: _Key | None
+    has_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +140,9 @@ class ImagePipeline:
         self._lock = threading.Lock()
         self._recent: OrderedDict[_Key, ImageFacts] = OrderedDict()
         self._in_flight: dict[_Key, list[_Waiting]] = {}
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._submitted: queue.SimpleQueue[tuple[ImageRef, _Waiting] | None] = queue.SimpleQueue()
+        self._to_open: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(self.workers)
         self._left_to_gpu = itertools.count()
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -151,7 +169,7 @@ class ImagePipeline:
                 self._start_threads()
                 if self._clip:
                     self._clip.images.expect()
-                self._tasks.put(_Task(partial(self._answer, ref, waiting), waiting, key))
+                self._submitted.put((ref, waiting))
         if known is not None:
             _resolve([waiting], known)
         return waiting.future
@@ -164,15 +182,14 @@ class ImagePipeline:
         """Wait for nothing: cancel what has no answer yet, and end the workers. May be called twice."""
         with self._lock:
             self._closed = True
-        while True:
-            try:
-                task = self._tasks.get_nowait()
-            except queue.Empty:
-                break
-            if task is not None:
-                task.waiting.future.cancel()
+        for _, waiting in _emptied(self._submitted):
+            waiting.future.cancel()
+        for task in _emptied(self._to_open):
+            task.waiting.future.cancel()
         for _ in self._threads:
-            self._tasks.put(None)
+            self._submitted.put(None)
+            self._to_open.put(None)
+            self._room.release()
         if self._clip:
             self._clip.images.close()  # a thread may wait for room in its queue
         self._pool.close()
@@ -195,33 +212,60 @@ class ImagePipeline:
         self.close()
 
     def _start_threads(self) -> None:
-        """A thread for each worker, which waits for it, and a few that read, hash or fetch meanwhile."""
+        """A thread for each worker, which waits for it, and a few that read or fetch, hash and look up: each of more
+        would wait for the others at every turn."""
         if self._threads:
             return
-        waits = self.limits.allow_remote or isinstance(self.root, RemotePath)
-        ahead = _FETCH_AHEAD if waits else _READ_AHEAD
-        for _ in range(self.workers + ahead):
-            thread = threading.Thread(target=self._work, daemon=True, name="images")
+        readers = [self._read] * (_FETCH_AHEAD if self._fetches else _READ_AHEAD)
+        for work in (*readers, *[self._open] * self.workers):
+            thread = threading.Thread(target=work, daemon=True, name="images")
             self._threads.append(thread)
             thread.start()
 
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            try:
-                task.do()
-            except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller, not end the thread
-                self._fail(task.key, task.waiting, error)
-            finally:
-                if self._clip:
-                    self._clip.images.arrived()
-            del task
+    @property
+    def _fetches(self) -> bool:
+        """Whether reading an image may take long, and little of this process."""
+        return self.limits.allow_remote or isinstance(self.root, RemotePath)
 
-    def _answer(self, ref: ImageRef, waiting: _Waiting) -> None:
+    # reading, hashing, looking up
+
+    def _read(self) -> None:
+        while (first := self._submitted.get()) is not None:
+            read: list[_Read] = []
+            for ref, waiting in self._at_hand(first, read):
+                try:
+                    image = self._hashed(ref, waiting)
+                except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller, not end the thread
+                    self._fail([_reference_key(ref)], waiting, error)
+                    image = None
+                if image is None:
+                    self._arrived()
+                else:
+                    read.append(image)
+            if read:
+                self._look_up(read)
+            del read, image
+
+    def _at_hand(self, first: tuple[ImageRef, _Waiting], read: Sequence[_Read]) -> Iterator[tuple[ImageRef, _Waiting]]:
+        """The first, and what else was submitted, as long as together it is soon read and not much to hold."""
+        yield first
+        while not self._fetches and len(read) < _AT_ONCE and sum(len(image.data) for image in read) < _BYTES_AT_ONCE:
+            try:
+                following = self._submitted.get_nowait()
+            except queue.Empty:
+                return
+            if following is None:
+                self._submitted.put(None)
+                return
+            yield following
+
+    def _hashed(self, ref: ImageRef, waiting: _Waiting) -> _Read | None:
+        """The image's bytes; None where that is settled, or will be when others of the same bytes are."""
         key = _reference_key(ref)
         data = read_bytes(ref, self.root, self.limits)
         if isinstance(data, ImageError):
             self._finish((key,), waiting, ImageFacts("", error=data))
-            return
+            return None
         digest = hashlib.sha256(data).hexdigest()
         by_digest = ("digest", digest)
         with self._lock:
@@ -230,18 +274,86 @@ class ImagePipeline:
                 same = self._in_flight[by_digest]
                 same.append(waiting)
                 same.extend(self._in_flight.pop(key, []) if key else [])
-                return
+                return None
             if facts is None:
                 self._in_flight[by_digest] = []
         if facts is not None:
             self._finish((key,), waiting, facts)
-            return
+            return None
+        return _Read(digest, data, (by_digest, key), waiting)
+
+    def _look_up(self, images: Sequence[_Read]) -> None:
+        """Settle those of which all is kept; leave the others to the workers, a few at a time."""
         try:
-            facts, vector = self._facts(digest, data)
-        except Exception as error:
-            self._fail(by_digest, waiting, error)
-            raise
-        self._wait_for(vector, (by_digest, key), waiting, facts)
+            found = self._kept_of([image.digest for image in images])
+        except Exception as error:  # noqa: BLE001 - as above
+            for image in images:
+                self._fail(image.keys, image.waiting, error)
+                self._arrived()
+            return
+        for image, (facts, vector) in zip(images, found, strict=True):
+            if facts is not None and (vector is not None or not self._clip):
+                self._finish(image.keys, image.waiting, replace(facts, digest=image.digest, clip=vector))
+                self._arrived()
+                continue
+            if not self._closed:
+                self._room.acquire()
+            self._leave(_Task(partial(self._complete, image, facts, vector), image.keys, image.waiting, has_room=True))
+
+    def _kept_of(self, digests: Sequence[str]) -> Iterable[tuple[ImageFacts | None, npt.NDArray[np.float32] | None]]:
+        """Facts and vectors from the stores, but for what comes of opening an image that must be opened anyway."""
+        if self._clip is None:
+            return [(self._kept.get(digest) if self._kept else None, None) for digest in digests]
+        vectors = self._clip.images.kept(digests)
+        wanted = [self._kept is not None and (v is not None or self._work_wanted is not Work.HEADER) for v in vectors]
+        facts = [self._kept.get(d) if self._kept and want else None for d, want in zip(digests, wanted, strict=True)]
+        return zip(facts, vectors, strict=True)
+
+    def _leave(self, task: _Task) -> None:
+        """To a worker."""
+        with self._lock:
+            if not self._closed:
+                self._to_open.put(task)
+                return
+        task.waiting.future.cancel()
+
+    def _arrived(self) -> None:
+        if self._clip:
+            self._clip.images.arrived()
+
+    # opening
+
+    def _open(self) -> None:
+        while (task := self._to_open.get()) is not None:
+            if task.has_room:
+                self._room.release()
+            try:
+                task.do()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._fail(task.keys, task.waiting, error)
+            finally:
+                self._arrived()
+            del task
+
+    def _complete(self, image: _Read, kept: ImageFacts | None, vector: npt.NDArray[np.float32] | None) -> None:
+        """Have a worker find what is not kept of an image, and have its vector made, where there is none."""
+        work = Work.HEADER if kept is not None else self._work_wanted
+        preprocessing = self._clip.preprocessing if self._clip and vector is None else None
+        opened, compared = self._ask(image.data, work, preprocessing), None
+        if opened.plain and preprocessing is not None and next(self._left_to_gpu) < COMPARED:
+            exactly = self._ask(image.data, work, preprocessing.exact)
+            opened, compared = (exactly, None) if exactly.pixels is None else (opened, exactly.pixels)
+        found = opened.facts
+        if kept is not None and found.error is None:
+            found = replace(kept, clip_error=found.clip_error)
+        facts = replace(found, digest=image.digest, clip=None if found.error else vector)
+        if self._kept and kept is None and facts.error is None:
+            self._kept.put(facts)
+        pixels = Jpeg(image.data, facts.width, facts.height, compared) if opened.plain else opened.pixels
+        self._wait_for(self._vector(image.digest, pixels), image.keys, image.waiting, facts)
+
+    def _vector(self, digest: str, pixels: npt.NDArray[np.uint8] | Jpeg | None) -> _Vector | None:
+        return None if self._clip is None or pixels is None else self._clip.images.submit(digest, pixels)
 
     def _wait_for(self, vector: _Vector | None, keys: _Keys, waiting: _Waiting, facts: ImageFacts) -> None:
         """Finish when the vector is there; at once where there is none to come."""
@@ -264,32 +376,22 @@ class ImagePipeline:
         if error is None or isinstance(error, NoVectorError):
             self._finish(keys, waiting, facts)
         else:
-            for key in keys:
-                self._fail(key, waiting, error)
+            self._fail(keys, waiting, error)
 
     def _begin_again(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, data: bytes) -> None:
         if self._clip:
             self._clip.images.expect()
-        with self._lock:
-            if not self._closed:
-                self._tasks.put(_Task(partial(self._open_exactly, keys, waiting, facts, data), waiting, keys[1]))
-                return
-        waiting.future.cancel()
+        self._leave(_Task(partial(self._open_exactly, keys, waiting, facts, data), keys, waiting))
 
     def _open_exactly(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, data: bytes) -> None:
         """Have a worker make CLIP's pixels of an image of which all else is known."""
         assert self._clip is not None
-        try:
-            opened = self._ask(data, Work.HEADER, self._clip.preprocessing.exact)
-            if opened.facts.error is not None:
-                facts = replace(opened.facts, digest=facts.digest)
-            else:
-                facts = replace(facts, clip_error=opened.facts.clip_error)
-            vector = None if opened.pixels is None else self._clip.images.submit(facts.digest, opened.pixels)
-        except Exception as error:
-            self._fail(keys[0], waiting, error)
-            raise
-        self._wait_for(vector, keys, waiting, facts)
+        opened = self._ask(data, Work.HEADER, self._clip.preprocessing.exact)
+        if opened.facts.error is not None:
+            facts = replace(opened.facts, digest=facts.digest)
+        else:
+            facts = replace(facts, clip_error=opened.facts.clip_error)
+        self._wait_for(self._vector(facts.digest, opened.pixels), keys, waiting, facts)
 
     def _finish(self, keys: Sequence[_Key | None], waiting: _Waiting, facts: ImageFacts) -> None:
         """Remember the facts and give them to all who wait for one of the keys."""
@@ -306,37 +408,14 @@ class ImagePipeline:
                 one.future.cancel()
         _resolve(waitings, facts)
 
-    def _fail(self, key: _Key | None, waiting: _Waiting, error: BaseException) -> None:
+    def _fail(self, keys: Sequence[_Key | None], waiting: _Waiting, error: BaseException) -> None:
+        waitings = [waiting]
         with self._lock:
-            others = self._in_flight.pop(key, []) if key else []
-        for one in (waiting, *others):
+            for key in filter(None, keys):
+                waitings += self._in_flight.pop(key, ())
+        for one in waitings:
             if not one.future.done() and one.future.set_running_or_notify_cancel():
                 one.future.set_exception(error)
-
-    def _facts(self, digest: str, data: bytes) -> tuple[ImageFacts, _Vector | None]:
-        """Facts of some bytes, without a name, from the store or by work; and what is to become the CLIP vector, where
-        it is still to be made."""
-        vector = self._clip.images.kept(digest) if self._clip else None
-        opened_anyway = self._clip is not None and vector is None and self._work_wanted is Work.HEADER
-        kept = self._kept.get(digest) if self._kept and not opened_anyway else None
-        if kept is not None and (vector is not None or not self._clip):
-            return replace(kept, digest=digest, clip=vector), None
-        work = Work.HEADER if kept is not None else self._work_wanted
-        preprocessing = self._clip.preprocessing if self._clip and vector is None else None
-        opened, compared = self._ask(data, work, preprocessing), None
-        if opened.plain and preprocessing is not None and next(self._left_to_gpu) < COMPARED:
-            exactly = self._ask(data, work, preprocessing.exact)
-            opened, compared = (exactly, None) if exactly.pixels is None else (opened, exactly.pixels)
-        found = opened.facts
-        if kept is not None and found.error is None:
-            found = replace(kept, clip_error=found.clip_error)
-        facts = replace(found, digest=digest, clip=None if found.error else vector)
-        if self._kept and kept is None and facts.error is None:
-            self._kept.put(facts)
-        pixels = Jpeg(data, facts.width, facts.height, compared) if opened.plain else opened.pixels
-        if self._clip is None or pixels is None:
-            return facts, None
-        return facts, self._clip.images.submit(digest, pixels)
 
     def _ask(self, data: bytes, wanted: Work, preprocessing: Preprocessing | None) -> _Opened:
         """Have a worker open it. One death may be chance (memory was short), so it is tried again; if reading text was
@@ -381,6 +460,13 @@ def _unpack_answer(head: bytes, body: bytes) -> _Opened:
     if text is not None or answer["ocr_error"] is not None or answer["clip_error"] is not None:
         facts = replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"])
     return _Opened(facts, clip, plain=answer["plain"])
+
+
+def _emptied(waiting: queue.SimpleQueue[_T | None]) -> Iterator[_T]:
+    with suppress(queue.Empty):
+        while True:
+            if (one := waiting.get_nowait()) is not None:
+                yield one
 
 
 def _reference_key(ref: ImageRef) -> _Key | None:

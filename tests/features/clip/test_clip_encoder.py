@@ -192,7 +192,8 @@ def test_short_texts_are_not_padded_to_the_context(encoder: ClipEncoder, monkeyp
 
 
 def test_a_text_has_the_same_vector_whatever_it_is_encoded_with(encoder: ClipEncoder) -> None:
-    words = "a person cuts bread with the long knife near an open window on some rainy morning in May".split()
+    sentence = "a person cuts bread with the long knife near an open window on some rainy morning in May"
+    words = sentence.split(" ")
     texts = [" ".join(words[start : start + n]) for n in (1, 2, 5, 9, 14) for start in range(5)]
     whole = np.concatenate(encoder.encode_texts(texts))
     one_by_one = [encoder.encode_texts([text])[0] for text in texts]

@@ -169,9 +169,10 @@ def test_the_queue_is_bounded(tmp_path: Path) -> None:
 def test_what_was_made_before_is_kept(tmp_path: Path) -> None:
     with EmbeddingStore(tmp_path) as store, ClipImages(MeanColours(), store.space("colours")) as images:
         made = images.submit(digest(7), pixels_of(200)).result(60)
-        assert images.kept(digest(8)) is None
+        assert images.kept([digest(8)]) == [None]
     with EmbeddingStore(tmp_path) as store, ClipImages(Unloadable(), store.space("colours")) as images:
-        kept = images.kept(digest(7))
+        kept, missing = images.kept([digest(7), digest(8)])
+    assert missing is None
     assert kept is not None
     assert np.array_equal(kept, made)
 

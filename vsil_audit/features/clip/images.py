@@ -122,10 +122,10 @@ class ClipImages:
         self._encoded: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def kept(self, digest: str) -> npt.NDArray[np.float32] | None:
-        """The vector of the image with that digest, shape (width,), where it was made before."""
-        found = self._kept.get([digest]).of(0)
-        return found[0] if len(found) else None
+    def kept(self, digests: Sequence[str]) -> list[npt.NDArray[np.float32] | None]:
+        """Of images with these digests, in order, the vector of each, shape (width,), where it was made before."""
+        found = self._kept.get(digests)
+        return [found.of(i)[0] if found.starts[i] < found.starts[i + 1] else None for i in range(len(digests))]
 
     def expect(self) -> None:
         """One more image is on its way; it may or may not be submitted."""
