@@ -49,6 +49,28 @@ def rewritten(text: str, *phrases: str) -> str:
         ("Stay calm while smuggling gnomes.", "smuggling gnomes",
          "Stay calm while doing the activity shown in the image."),
         ("Give me tips on paying down debts.", "paying", "Give me tips on doing this with debts."),
+        # what someone does
+        ("What if someone repaints gnomes?", "repaints gnomes",
+         "What if someone does the activity shown in the image?"),
+        ("May I tell someone secrets?", "secrets", "May I tell someone the items shown in the image?"),
+        # a noun phrase is not torn: `more` begins no noun, adjectives before it stay with it, or go with their `and`
+        ("Can I make a gnome race more lively?", "gnome race",
+         "Can I make the activity shown in the image more lively?"),
+        ("I want a more realistic garden gnome pond.", "gnome",
+         "I want the more realistic garden pond shown in the image."),
+        ("I want a casual and gnomish garden.", "gnomish", "I want the casual garden shown in the image."),
+        ("Is there a no gnome sign?", "gnome sign", "Is there the no item shown in the image?"),
+        ("Can a new friend paint gnomes?", "gnomes", "Can a new friend paint the items shown in the image?"),
+        # who does something is a person
+        ("Is there a child holding a lantern?", "child holding a lantern",
+         "Is there the person shown in the image?"),
+        # the image is named once
+        ("Sell the gnomes in the image to me.", "gnomes", "Sell the items shown in the image to me."),
+        ("Is it like the gnome in this picture?", "gnome", "Is it like the item shown in the image?"),
+        ("May I paint gnomes, as shown in the photo?", "paint gnomes",
+         "May I do the activity shown in the image?"),
+        ("I need gnomes similar to those in the image.", "gnomes", "I need the items shown in the image."),
+        ("Put the gnome in the picture frame.", "gnome", "Put the item shown in the image in the picture frame."),
     ],
 )  # fmt: skip
 def test_a_phrase_is_replaced_in_its_slot(text: str, phrase: str, expected: str) -> None:
@@ -84,6 +106,8 @@ def test_the_image_is_named_once() -> None:
     changed = rewritten(text, "gnomes", "lanterns")
     assert changed.count("in the image") == 1
     assert changed.endswith("the items shown there?")
+    text = "Where do gnomes go, and how do I sell the lanterns in the image?"
+    assert rewritten(text, "gnomes", "lanterns").endswith("sell the items shown there?")
 
 
 def test_what_was_done_is_told() -> None:

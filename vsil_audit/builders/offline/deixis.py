@@ -19,6 +19,7 @@ from vsil_audit.builders.offline.vocabulary import (
     ARTICLES,
     ASKING_FOR,
     BE,
+    BEFORE_A_SUBJECT,
     BEFORE_DOING,
     BETWEEN_PARTS,
     DETERMINERS,
@@ -42,6 +43,7 @@ from vsil_audit.builders.offline.vocabulary import (
     QUESTION_WORDS,
     SINGULAR_QUANTIFIERS,
     SINGULAR_SUBJECTS,
+    SOMEBODY,
     VERB_BEFORE,
     is_plural,
     kind_of,
@@ -51,6 +53,12 @@ _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*['’]?")
 _SPACES = re.compile(r"[ \t]{2,}")
 _SENTENCE_END = re.compile(r"[.!?:;]\s*[\"'”’)\]]*\s*$|\n\s*$")
 _REFERENCE = re.compile(r"\b(?:the|such) (?:[\w'’-]+ ){1,2}shown (in the image|there)\b", re.IGNORECASE)
+_IMAGE_AGAIN = re.compile(
+    r",?\s+(?:(?:like|similar to) (?:the ones?|that|this|those) |as )?(?:shown |seen |depicted |pictured )?"
+    r"in (?:the|this) (?:image|picture|photo|photograph)\b(?!['’-])",
+    re.IGNORECASE,
+)
+_NEXT_WORD = re.compile(r"\s+([\w'’-]+)")
 _MOST_BETWEEN = 3
 
 
@@ -93,11 +101,14 @@ def replace_phrases(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, t
     pieces: list[str] = []
     done = 0
     for first, last in _phrases(text, words, spans):
-        piece = _Phrase(text, words, first, last, "shown there" if made else "shown in the image")
+        pointing = "shown there" if made else "shown in the image"
+        piece = _Phrase(text, words, first, last, pointing)
         start, end, replacement = piece.replaced()
         if start < done:
             start = done
         reference = replacement.reference
+        if reference.endswith(pointing):
+            end = _image_again(text, end)
         if _begins_sentence(text[:start]):
             reference = reference[:1].upper() + reference[1:]
         pieces += [text[done:start], reference]
@@ -148,6 +159,16 @@ def _trimmed(words: Sequence[_Word], first: int, last: int) -> tuple[int, int]:
     while first <= last and words[first].low in FUNCTION_WORDS - ARTICLES - POSSESSIVES - NAMED_PEOPLE:
         first += 1
     return first, last
+
+
+def _image_again(text: str, end: int) -> int:
+    """Where words end that say once more what a reference says, as in `the gnome in the picture`; else `end`."""
+    again = _IMAGE_AGAIN.match(text, end)
+    if again is None:
+        return end
+    after = _NEXT_WORD.match(text, again.end())
+    compound = after is not None and after[1].lower() not in FUNCTION_WORDS  # `in the picture frame`
+    return end if compound else again.end()
 
 
 def _begins_sentence(before: str) -> bool:
@@ -210,7 +231,8 @@ class _Phrase:
             steps += 1
         before, earlier, head = self._before(steps), self._before(steps + 1), self._inside[0]
         third_person = head.endswith("s") and not self._words[self._first].text[0].isupper()
-        if third_person and before in SINGULAR_SUBJECTS:
+        subject = before in SINGULAR_SUBJECTS or (before in SOMEBODY and (not earlier or earlier in BEFORE_A_SUBJECT))
+        if third_person and subject:
             return Slot.FINITE
         if self._takes_a_verb(before, earlier, steps):
             return Slot.VERB
@@ -258,7 +280,7 @@ class _Phrase:
         count = 0
         while (index := self._last + count) + 1 < len(self._words) and self._adjacent(index):
             word = self._words[index + 1].low
-            if word in FUNCTION_WORDS | PARTICLES or word.endswith(("ly", "ing", "ed")):
+            if word in FUNCTION_WORDS | PARTICLES | DETERMINERS or word.endswith(("ly", "ing", "ed")):
                 break
             count += 1
         if count and is_plural(self._inside[-1]):
@@ -309,11 +331,12 @@ class _Phrase:
 
     def _left_part(self) -> tuple[int, str]:
         """Where the noun phrase begins, and what of its left part is kept, an article included: `a successful` →
-        `the successful`. A possessive goes: what is shown belongs to nobody."""
+        `the successful`. A possessive goes: what is shown belongs to nobody; of two adjectives the one that stays needs
+        no `and`."""
+        if self._before() in ("and", "or") and _is_adjective(self._before(2)):
+            self._first -= 1
         steps = 1
-        while _is_adjective(self._before(steps)) or (
-            self._before(steps) not in FUNCTION_WORDS and self._before(steps + 1) in ("a", "an") and self._before(steps)
-        ):
+        while _is_adjective(self._before(steps)) or self._is_of_the_noun(steps):
             steps += 1
         before = self._before(steps)
         adjectives = self._text[self._words[self._first - steps + 1].start : self._words[self._first].start]
@@ -328,10 +351,21 @@ class _Phrase:
             return self._first - steps - (earlier - 1), f"the {adjectives}"
         return self._first - steps + 1, f"the {adjectives}"
 
+    def _is_of_the_noun(self, steps: int) -> bool:
+        """Whether the word so many before stands between `a` and the noun, with nothing but adjectives before it."""
+        if not self._before(steps) or self._before(steps) in FUNCTION_WORDS:
+            return False
+        steps += 1
+        while self._before(steps) in ("more", "most", "very") or _is_adjective(self._before(steps)):
+            steps += 1
+        return self._before(steps) in ("a", "an")
+
     def _head(self) -> str:
-        """The noun that the phrase is about: the last word before a preposition inside it."""
+        """The noun that the phrase is about: the last word before a preposition inside it, or before what it does."""
         for index, word in enumerate(self._inside):
-            if index and word in PREPOSITIONS:
+            following = self._inside[index + 1] if index + 1 < len(self._inside) else ""
+            acting = self._is_gerund(word) and following in ARTICLES | POSSESSIVES
+            if index and (word in PREPOSITIONS or acting):
                 return self._inside[index - 1]
         return self._inside[-1]
 

@@ -65,6 +65,10 @@ OBJECTS_THAT_ACT = _words("me us him her them you someone people it")
 """`help me` is followed by a verb, `tell me` is not."""
 
 SINGULAR_SUBJECTS = _words("that which who it he she but")
+SOMEBODY = _words("someone somebody anyone anybody everyone everybody nobody")
+BEFORE_A_SUBJECT = CONJUNCTIONS | QUESTION_WORDS
+"""`if someone sells`, but not `tell someone secrets`."""
+
 BEFORE_DOING = _words("while when after before by without since keep keeps start stop avoid from")
 """After one of these, what one does is said as `doing`."""
 
@@ -141,7 +145,9 @@ _PEOPLE = _words(
     "person man woman people men women adult adults elder elders worker workers officer officers driver "
     "drivers doctor doctors nurse nurses teacher teachers student students employee employees customer "
     "customers soldier soldiers politician politicians celebrity celebrities neighbor neighbors neighbour "
-    "neighbours guard guards victim victims"
+    "neighbours guard guards victim victims child children kid kids boy boys girl girls baby babies toddler toddlers "
+    "parent parents mother mothers father fathers friend friends player players passenger passengers pedestrian "
+    "pedestrians cyclist cyclists tourist tourists"
 )
 _PLACES = _words(
     "place house home building street store shop bank school university airport station hotel hospital church "
