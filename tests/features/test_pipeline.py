@@ -23,6 +23,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vsil_audit.detectors.base import Need
+from vsil_audit.features import image_opening
 from vsil_audit.features import pipeline as pipeline_module
 from vsil_audit.features.clip.images import ClipImages
 from vsil_audit.features.clip.preprocessing import Preprocessing
@@ -66,7 +67,7 @@ class CountingPool(WorkerPool):
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> type[CountingPool]:
-    monkeypatch.setattr(pipeline_module, "WorkerPool", CountingPool)
+    monkeypatch.setattr(image_opening, "WorkerPool", CountingPool)
     monkeypatch.setattr(CountingPool, "asked", 0)
     return CountingPool
 
@@ -228,7 +229,7 @@ def test_an_image_that_only_kills_the_reader_of_text_keeps_its_pixels(tmp_path: 
 
 @pytest.mark.usefixtures("worker_modules")
 def test_an_image_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module, "_SECONDS_AN_IMAGE", 0.3)
+    monkeypatch.setattr(image_opening, "_SECONDS_AN_IMAGE", 0.3)
     (tmp_path / "a.jpg").write_bytes(picture(comment="HANG"))
     with ImagePipeline(tmp_path, PIXELS, workers=1, worker_module="dying_worker") as pipeline:
         error = pipeline.submit(ref("a.jpg")).result(60).error
@@ -255,7 +256,7 @@ def test_an_image_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("worker_modules")
 def test_one_that_takes_too_long_costs_no_other_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module, "_SECONDS_AN_IMAGE", 2.0)
+    monkeypatch.setattr(image_opening, "_SECONDS_AN_IMAGE", 2.0)
     for i in range(20):
         (tmp_path / f"{i}.jpg").write_bytes(picture(i, comment="HANG" if i % 10 == 0 else ""))
     with ImagePipeline(tmp_path, PIXELS, workers=2, worker_module="dying_worker") as pipeline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import queue
 import threading
 import time
@@ -12,32 +11,26 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import PIL
 
 from vsil_audit.detectors.base import Need
 from vsil_audit.features.clip.gpu_decoding import Jpeg, NotDecodedError
 from vsil_audit.features.clip.images import ClipImages, NoVectorError
 from vsil_audit.features.clip.model import COMPARED
 from vsil_audit.features.clip.preprocessing import Preprocessing
-from vsil_audit.features.examine import PIXELS_VERSION, Work, pack_pixels, pack_text, unpack_pixels, unpack_text
+from vsil_audit.features.examine import Work
 from vsil_audit.features.facts import ImageError, ImageFacts
-from vsil_audit.features.ocr import ocr_version
+from vsil_audit.features.image_opening import ImageOpener
+from vsil_audit.features.kept_facts import KeptFacts
 from vsil_audit.features.store import FeatureStore
-from vsil_audit.features.worker_pool import (
-    WORKER_MODULE,
-    WorkerDiedError,
-    WorkerPool,
-    WorkerStartError,
-    available_cpus,
-)
+from vsil_audit.features.worker_pool import WORKER_MODULE, available_cpus
 from vsil_audit.images import ImageLimits, read_bytes, wrong_extension
 from vsil_audit.pair import ImageRef
 from vsil_audit.places.addresses import Place
@@ -49,7 +42,6 @@ _READ_AHEAD = 2
 _FETCH_AHEAD = 16
 _AT_ONCE = 16
 _BYTES_AT_ONCE = 8 << 20
-_SECONDS_AN_IMAGE = 300.0
 _SECONDS_TO_CLOSE = 5.0
 _Key = tuple[str, str]
 _Keys: TypeAlias = "tuple[_Key, _Key | None]"
@@ -94,16 +86,6 @@ class _Task:
     has_room: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What a worker made of an image. `pixels`: for CLIP, where they were asked for and can be made. `plain`: they were
-    left to `clip.gpu_decoding`."""
-
-    facts: ImageFacts
-    pixels: npt.NDArray[np.uint8] | None = None
-    plain: bool = False
-
-
 class ImagePipeline:
     """Turns image references into facts, concurrently. Use it as a context manager.
 
@@ -135,8 +117,8 @@ class ImagePipeline:
         self._work_wanted = Work.TEXT if Need.OCR in needs else Work.PIXELS if Need.PIXELS in needs else Work.HEADER
         self._clip = clip
         to_keep = clip is not None or self._work_wanted is not Work.HEADER  # a header alone is as soon read again
-        self._kept = _KeptFacts(store, self.limits, self._work_wanted) if store is not None and to_keep else None
-        self._pool = WorkerPool(self.workers, worker_module)
+        self._kept = KeptFacts(store, self.limits, self._work_wanted) if store is not None and to_keep else None
+        self._opener = ImageOpener(self.workers, worker_module, self.limits)
         self._lock = threading.Lock()
         self._recent: OrderedDict[_Key, ImageFacts] = OrderedDict()
         self._in_flight: dict[_Key, list[_Waiting]] = {}
@@ -176,7 +158,7 @@ class ImagePipeline:
 
     def worker_pids(self) -> tuple[int, ...]:
         """Process ids of the workers that run now."""
-        return self._pool.pids()
+        return self._opener.worker_pids()
 
     def close(self) -> None:
         """Wait for nothing: cancel what has no answer yet, and end the workers. May be called twice."""
@@ -192,7 +174,7 @@ class ImagePipeline:
             self._room.release()
         if self._clip:
             self._clip.images.close()  # a thread may wait for room in its queue
-        self._pool.close()
+        self._opener.close()
         patience = time.monotonic() + _SECONDS_TO_CLOSE  # a thread may be reading from a slow disk or network
         for thread in self._threads:
             thread.join(max(0.0, patience - time.monotonic()))
@@ -339,9 +321,9 @@ class ImagePipeline:
         """Have a worker find what is not kept of an image, and have its vector made, where there is none."""
         work = Work.HEADER if kept is not None else self._work_wanted
         preprocessing = self._clip.preprocessing if self._clip and vector is None else None
-        opened, compared = self._ask(image.data, work, preprocessing), None
+        opened, compared = self._opener.open(image.data, work, preprocessing), None
         if opened.plain and preprocessing is not None and next(self._left_to_gpu) < COMPARED:
-            exactly = self._ask(image.data, work, preprocessing.exact)
+            exactly = self._opener.open(image.data, work, preprocessing.exact)
             opened, compared = (exactly, None) if exactly.pixels is None else (opened, exactly.pixels)
         found = opened.facts
         if kept is not None and found.error is None:
@@ -386,7 +368,7 @@ class ImagePipeline:
     def _open_exactly(self, keys: _Keys, waiting: _Waiting, facts: ImageFacts, data: bytes) -> None:
         """Have a worker make CLIP's pixels of an image of which all else is known."""
         assert self._clip is not None
-        opened = self._ask(data, Work.HEADER, self._clip.preprocessing.exact)
+        opened = self._opener.open(data, Work.HEADER, self._clip.preprocessing.exact)
         if opened.facts.error is not None:
             facts = replace(opened.facts, digest=facts.digest)
         else:
@@ -417,50 +399,6 @@ class ImagePipeline:
             if not one.future.done() and one.future.set_running_or_notify_cancel():
                 one.future.set_exception(error)
 
-    def _ask(self, data: bytes, wanted: Work, preprocessing: Preprocessing | None) -> _Opened:
-        """Have a worker open it. One death may be chance (memory was short), so it is tried again; if reading text was
-        what killed it, the picture may still be opened without."""
-        attempts = [wanted, wanted, Work.PIXELS] if wanted is Work.TEXT else [wanted, wanted]
-        why = ""
-        while attempts and not self._closed:
-            work = attempts.pop(0)
-            try:
-                answer, body = self._pool.ask(_question(work, self.limits, preprocessing), data, _SECONDS_AN_IMAGE)
-            except WorkerStartError as error:
-                return _Opened(ImageFacts("", error=ImageError("unreadable", str(error))))
-            except WorkerDiedError as error:
-                why = str(error)
-                if error.timed_out:  # it would take as long again
-                    attempts = [other for other in attempts if other is not work]
-                continue
-            opened = _unpack_answer(answer, body)
-            if work is not wanted and not opened.facts.error:
-                facts = replace(opened.facts, ocr_error=f"reading text failed: {why}")
-                opened = replace(opened, facts=facts)
-            return opened
-        return _Opened(ImageFacts("", error=ImageError("unreadable", why)))
-
-
-@lru_cache(maxsize=64)
-def _question(work: Work, limits: ImageLimits, preprocessing: Preprocessing | None) -> bytes:
-    clip = None if preprocessing is None else preprocessing.to_json()
-    return json.dumps({"work": work.value, "limits": asdict(limits), "clip": clip}).encode()
-
-
-def _unpack_answer(head: bytes, body: bytes) -> _Opened:
-    answer = json.loads(head)
-    length, shape = answer["text"], answer["clip"]
-    text = None if length is None else unpack_text(body[:length])
-    begin, clip = length or 0, None
-    if shape is not None:
-        height, width = shape
-        clip = np.frombuffer(body, np.uint8, height * width * 3, begin).reshape(height, width, 3)
-        begin += clip.size
-    facts = unpack_pixels(body[begin:])
-    if text is not None or answer["ocr_error"] is not None or answer["clip_error"] is not None:
-        facts = replace(facts, ocr=text, ocr_error=answer["ocr_error"], clip_error=answer["clip_error"])
-    return _Opened(facts, clip, plain=answer["plain"])
-
 
 def _emptied(waiting: queue.SimpleQueue[_T | None]) -> Iterator[_T]:
     with suppress(queue.Empty):
@@ -489,33 +427,3 @@ def _named(facts: ImageFacts, name: str) -> ImageFacts:
     if facts.error is None and wrong_extension(name, facts.format):
         notes = tuple(sorted({*notes, "wrong_extension"}))
     return replace(facts, name=name, notes=notes)
-
-
-class _KeptFacts:
-    """Facts in the store: pixels and text apart, each under the version of what made it. What a header says is kept
-    where no more is wanted of an image than that and its CLIP vector: with both kept it is not opened again."""
-
-    def __init__(self, store: FeatureStore, limits: ImageLimits, work: Work) -> None:
-        self._store = store
-        self._work = work
-        self._feature = "header" if work is Work.HEADER else "pixels"
-        decoding = f"{PIXELS_VERSION}; pillow {PIL.__version__}"
-        bounds = f"at most {limits.max_pixels} pixels, {limits.max_frames} frames, {limits.max_file_bytes} bytes"
-        self._pixels_version = f"{decoding}; {bounds}"
-        self._text_version = f"{ocr_version()}; {decoding}" if work is Work.TEXT else ""
-
-    def get(self, digest: str) -> ImageFacts | None:
-        packed = self._store.get(digest, self._feature, self._pixels_version)
-        text = self._store.get(digest, "text", self._text_version) if packed and self._work is Work.TEXT else None
-        if packed is None or (text is None and self._work is Work.TEXT):
-            return None
-        try:
-            facts = unpack_pixels(packed)
-            return facts if text is None else replace(facts, ocr=unpack_text(text))
-        except (ValueError, KeyError, TypeError):  # not what this version would write: work it out again
-            return None
-
-    def put(self, facts: ImageFacts) -> None:
-        self._store.put(facts.digest, self._feature, self._pixels_version, pack_pixels(facts))
-        if facts.ocr is not None:
-            self._store.put(facts.digest, "text", self._text_version, pack_text(facts.ocr))
