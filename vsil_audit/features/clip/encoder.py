@@ -154,7 +154,7 @@ class ClipEncoder:
         if not self._texts.exact_when_short:
             return np.full(len(tokens), tokens.shape[1])
         lengths: npt.NDArray[np.int64] = self._texts.lengths(tokens).numpy()
-        return np.minimum(-(-lengths // _STEP) * _STEP, tokens.shape[1])
+        return np.minimum(-(-lengths // _STEP) * _STEP, int(tokens.shape[1]))
 
     def _tokens(self, rows: Sequence[npt.NDArray[np.int64]]) -> Any:
         return self._torch.from_numpy(np.stack(rows)) if rows else self._torch.zeros((0, 1), dtype=self._torch.int64)
