@@ -139,7 +139,9 @@ def test_copies_do_not_pass_for_knowledge() -> None:
 def test_twins_of_either_label_do_not_hide_what_the_text_tells() -> None:
     """A harmless and a harmful text about each image, always in this order: dealt out anew, labels tell nothing."""
     pairs = [
-        Pair(f"p{i}", f"{'kindly' if i % 2 else 'slyly'} lift the {words} {i // 2}", label="safe" if i % 2 else "unsafe")
+        Pair(
+            f"p{i}", f"{'kindly' if i % 2 else 'slyly'} lift the {words} {i // 2}", label="safe" if i % 2 else "unsafe"
+        )
         for i, words in enumerate(f"{a} {b}" for a in ("red", "old", "wet", "big", "odd") for b in ("kite", "jar") * 8)
     ]
     found = probe(pairs, groups=[i // 2 for i in range(len(pairs))])["safety_label_bits"]
