@@ -102,6 +102,14 @@ def test_shuffled_labels_are_the_same_labels(groups: list[int], seed: int) -> No
     assert sorted(shuffled.tolist()) == labels.tolist()
 
 
+def test_shuffling_twins_gives_each_the_label_of_the_other_as_often_as_not() -> None:
+    """Else a set of twins, the harmless one always first, would be its own chance level."""
+    groups, labels = np.repeat(np.arange(100), 2), np.tile([0, 1], 100)
+    shuffled = shuffle_labels(labels, groups, np.random.default_rng(0))
+    assert all(sorted(shuffled[groups == g].tolist()) == [0, 1] for g in range(100))
+    assert 0.3 < (shuffled == labels).mean() < 0.7
+
+
 def test_shuffling_equal_groups_moves_them_as_blocks() -> None:
     groups, labels = np.repeat(np.arange(30), 4), np.repeat(np.arange(30) % 7, 4)
     shuffled = shuffle_labels(labels, groups, np.random.default_rng(0))

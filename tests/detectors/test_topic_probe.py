@@ -136,6 +136,20 @@ def test_copies_do_not_pass_for_knowledge() -> None:
     assert value(probe(pairs)["text_bits"]) > 0.5
 
 
+def test_twins_of_either_label_do_not_hide_what_the_text_tells() -> None:
+    """A harmless and a harmful text about each image, always in this order: dealt out anew, labels tell nothing."""
+    pairs = [
+        Pair(
+            f"p{i}", f"{'kindly' if i % 2 else 'slyly'} lift the {words} {i // 2}", label="safe" if i % 2 else "unsafe"
+        )
+        for i, words in enumerate(f"{a} {b}" for a in ("red", "old", "wet", "big", "odd") for b in ("kite", "jar") * 8)
+    ]
+    found = probe(pairs, groups=[i // 2 for i in range(len(pairs))])["safety_label_bits"]
+    assert value(found) > 0.9
+    assert abs(found.details["chance"]) < 0.3
+    assert found.details["p"] == 0.001
+
+
 def test_twins_are_kept_in_one_fold() -> None:
     generator = np.random.default_rng(0)
     sentences = texts([None] * 80)

@@ -47,6 +47,21 @@ def test_a_short_limit_does_not_wait_for_a_long_one() -> None:
         assert not long.passed
 
 
+def test_what_is_under_way_when_it_is_closed_is_still_watched_and_then_the_thread_ends() -> None:
+    before = threading.active_count()
+    ended = threading.Event()
+    limits = TimeLimits()
+    with limits.within(60, ended.set):
+        limits.close()
+        with limits.within(0.1, ended.set) as limit:
+            assert ended.wait(10)
+        assert limit.passed
+    until = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
 def test_each_of_many_passes_by_itself() -> None:
     ended: list[int] = []
 

@@ -60,6 +60,7 @@ def test_a_run_without_clip_names_none(run: RunFolder) -> None:
         ("bf16", "", "m"),
         ("int8", "", "m (images at eight bits: not exact)"),
         ("fp32", " draft", "m (JPEGs decoded at a fraction of their size: not exact)"),
+        ("bf16", " gpu", "m (JPEGs decoded on the GPU: not exact)"),
         ("int8", " draft", "m (images at eight bits, JPEGs decoded at a fraction of their size: not exact)"),
     ],
 )

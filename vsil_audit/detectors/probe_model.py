@@ -241,11 +241,12 @@ def _fitted(model: Any, points: Points, labels: Indices) -> Any:
 
 
 def shuffle_labels(labels: Indices, groups: Indices, generator: np.random.Generator) -> Indices:
-    """The labels dealt out anew, group after group in shuffled order, so that runs within groups stay runs. (n,)."""
+    """The labels dealt out anew, group after group in shuffled order and each group's own in any order: equal labels of
+    a group stay together, and of twins either may be either. (n,)."""
     index = np.unique(groups, return_inverse=True)[1].reshape(-1)
     shuffled = np.empty_like(labels)
-    order = generator.random(int(index.max()) + 1)
-    shuffled[np.argsort(index, kind="stable")] = labels[np.argsort(order[index], kind="stable")]
+    order, within = generator.random(int(index.max()) + 1), generator.random(len(labels))
+    shuffled[np.argsort(index, kind="stable")] = labels[np.lexsort((within, order[index]))]
     return shuffled
 
 

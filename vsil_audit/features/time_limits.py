@@ -36,31 +36,36 @@ class TimeLimits:
         left, so that `expire` may end a process which nothing else waits for. It must not block."""
         limit = TimeLimit(time.monotonic() + seconds, expire)
         with self._changed:
+            if self._thread is None:
+                thread = threading.Thread(target=self._watch, daemon=True, name="time limits")
+                thread.start()
+                self._thread = thread
             self._running.add(limit)
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._watch, daemon=True, name="time limits")
-                self._thread.start()
-            elif limit.until < self._wakes_at:
+            if limit.until < self._wakes_at:
                 self._changed.notify()
         try:
             yield limit
         finally:
             with self._changed:
                 self._running.discard(limit)
+                if self._closed:
+                    self._changed.notify()
 
     def close(self) -> None:
-        """Watch no more."""
+        """End the thread when nothing is left to be watched."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def _watch(self) -> None:
         with self._changed:
-            while not self._closed:
+            while self._running or not self._closed:
                 now = time.monotonic()
                 for limit in [limit for limit in self._running if limit.until <= now]:
                     self._running.discard(limit)
                     limit.passed = True
                     limit.expire()
                 self._wakes_at = min((limit.until for limit in self._running), default=now + threading.TIMEOUT_MAX / 2)
-                self._changed.wait(self._wakes_at - now)
+                if self._running or not self._closed:
+                    self._changed.wait(self._wakes_at - now)
+            self._thread = None

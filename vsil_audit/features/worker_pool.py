@@ -84,9 +84,9 @@ class Worker:
             raise WorkerStartError(f"a process for images cannot be started: {error.strerror or error}") from error
         self._to = with_room(cast("BinaryIO", self._process.stdin))
         self._from = with_room(cast("BinaryIO", self._process.stdout))
-        with limits.within(_START_SECONDS, self._signal):
+        with limits.within(_START_SECONDS, self._signal) as limit:
             ready = read_frame(self._from)
-        if ready is None:
+        if ready is None or limit.passed:
             detail = self._end_of_stderr()
             self.kill()
             raise WorkerStartError(f"a process for images ended as it began: {detail}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vsil_audit.detectors.base import CLIP_MODEL
+from vsil_audit.features.clip.model import inexact
 from vsil_audit.reporting.untrusted import fold
 from vsil_audit.runs.manifest import RunConfig
 
@@ -12,11 +13,8 @@ from vsil_audit.runs.manifest import RunConfig
 def clip_model(config: RunConfig) -> str:
     """`ViT-B-32:openai`, and what was not exact about it; empty where the run used none."""
     name = config.detector_options.get(CLIP_MODEL, "")
-    space = _space(config).split("; ")
-    inexact = ["images at eight bits"] if "int8" in space else []
-    inexact += ["JPEGs decoded at a fraction of their size"] if any(part.endswith(" draft") for part in space) else []
-    inexact += ["JPEGs decoded on the GPU"] if any(part.endswith(" gpu") for part in space) else []
-    return fold(name, 80) + (f" ({', '.join(inexact)}: not exact)" if name and inexact else "")
+    what = inexact(_space(config))
+    return fold(name, 80) + (f" ({what}: not exact)" if name and what else "")
 
 
 def different_clip_models(configs: Sequence[RunConfig]) -> list[str]:

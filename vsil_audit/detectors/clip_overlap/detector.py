@@ -190,4 +190,4 @@ def _refusal(learned: Learned, found: Ranks) -> str:
 def _few(distractors: int, learned: Learned) -> str:
     if distractors or len(learned.pool) <= LEAST:
         return f"fewer than {LEAST} images of other pairs to compare with"
-    return "all other images stand beside the same text, or are of the same scenario"
+    return "its text, or scenario, stands beside all other images"

@@ -27,7 +27,7 @@ MOST_CATEGORIES = 2048
 SAMPLED = 4096
 """Pairs that the statements about the whole set rest on."""
 _MOST_ROWS = 16 * SAMPLED
-_OFTEN = 5
+_OFTEN = 5  # sampled pairs from which it is estimated how many pairs of the set use an image
 
 
 @dataclass(frozen=True, slots=True)

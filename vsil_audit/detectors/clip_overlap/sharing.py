@@ -12,7 +12,7 @@ from vsil_audit.detectors.clip_overlap.smallest import hashed
 from vsil_audit.pair import Pair
 
 Keys = npt.NDArray[np.uint64]
-MOST_LINKS = 1 << 22
+MOST_LINKS = 1 << 21
 """Most texts and scenarios that are kept of all images together: 12 bytes each, as much again until they are sorted."""
 
 

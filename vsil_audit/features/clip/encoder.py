@@ -153,8 +153,8 @@ class ClipEncoder:
         """Over how many tokens each row (n, context length) is run."""
         if not self._texts.exact_when_short:
             return np.full(len(tokens), tokens.shape[1])
-        lengths = self._texts.lengths(tokens).numpy()
-        return np.asarray(np.minimum(-(-lengths // _STEP) * _STEP, tokens.shape[1]))
+        lengths: npt.NDArray[np.int64] = self._texts.lengths(tokens).numpy()
+        return np.minimum(-(-lengths // _STEP) * _STEP, int(tokens.shape[1]))
 
     def _tokens(self, rows: Sequence[npt.NDArray[np.int64]]) -> Any:
         return self._torch.from_numpy(np.stack(rows)) if rows else self._torch.zeros((0, 1), dtype=self._torch.int64)

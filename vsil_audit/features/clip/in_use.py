@@ -18,7 +18,7 @@ import numpy.typing as npt
 from vsil_audit.errors import ConfigurationError, VsilAuditError
 from vsil_audit.features.clip.gpu_decoding import DecodedJpeg, Jpeg, JpegDecoder
 from vsil_audit.features.clip.images import ClipImages
-from vsil_audit.features.clip.model import ClipModel, ClipSettings, find_clip
+from vsil_audit.features.clip.model import ClipModel, ClipSettings, find_clip, inexact
 from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.embeddings.store import FOLDER, EmbeddingStore
@@ -46,7 +46,7 @@ class ClipInUse:
         space = model.space(settings)
         self._encoder = encoder = _Encoder(model, settings)
         self.images = ClipImages(encoder, self._store.space(f"images; {space}"), encoder.decoded)
-        self.inexact = ", ".join(settings.inexact)
+        self.inexact = inexact(space)
         """What is not exact about vectors of images, in words."""
         self.encode_texts = KeptTexts(self._store.space(f"texts; {space}"), encoder.encode_texts, _TEXTS_AT_ONCE)
 

@@ -56,16 +56,6 @@ class ClipSettings:
     decode: str = "cpu"
     batch: int | None = None
 
-    @property
-    def inexact(self) -> tuple[str, ...]:
-        """What about images is not exact under these settings, in words."""
-        ways = (
-            (self.int8, "images at eight bits"),
-            (self.draft, "JPEGs decoded at a fraction of their size"),
-            (self.decode == "gpu", "JPEGs decoded on the GPU"),
-        )
-        return tuple(what for chosen, what in ways if chosen)
-
 
 @dataclass(frozen=True, slots=True)
 class ClipModel:
@@ -99,6 +89,18 @@ class ClipModel:
             precision,
         )
         return "; ".join(parts)
+
+
+def inexact(space: str) -> str:
+    """What is not exact about vectors of images in that space (`ClipModel.space`), in words; empty where all is."""
+    parts = space.split("; ")
+    pixels = next((part.split() for part in parts if part.startswith("pixels ")), [])
+    ways = (
+        ("int8" in parts, "images at eight bits"),
+        ("draft" in pixels, "JPEGs decoded at a fraction of their size"),
+        ("gpu" in pixels, "JPEGs decoded on the GPU"),
+    )
+    return ", ".join(what for chosen, what in ways if chosen)
 
 
 def find_clip(name: str) -> ClipModel:
