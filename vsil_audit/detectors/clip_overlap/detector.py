@@ -14,13 +14,14 @@ from vsil_audit.detectors.clip_overlap.learning import IN_CATEGORY, IN_SET, SAMP
 from vsil_audit.detectors.clip_overlap.phrases import evidence, variants
 from vsil_audit.detectors.clip_overlap.ranks import FALSE_DISCOVERIES, LEAST, LEAST_IN_CATEGORY, Ranks, largest_p, ranks
 from vsil_audit.detectors.clip_overlap.sharing import keys_of
-from vsil_audit.detectors.clip_overlap.standing import cosines
+from vsil_audit.detectors.clip_overlap.standing import drawn_cosines
 from vsil_audit.detectors.clip_overlap.vectors import ComparedPair, PairVectors, read_batch
 from vsil_audit.detectors.clip_overlap.whole_set import WholeSet
 from vsil_audit.errors import VsilAuditError
 from vsil_audit.pair import Abstained, Finding, Json, Pair, Scored, Verdict
 from vsil_audit.stats.retrieval import Floats
 
+_PAIRS_AT_ONCE = 128
 _MISMATCHED = 16  # cosines with other pairs' images taken of each sampled pair
 
 
@@ -64,8 +65,7 @@ class ClipOverlap:
         return Readiness(ready=True)  # it reads vectors; whether the model that makes them is here, the plan asks
 
     def prepare(self, context: SetContext) -> None:
-        """One pass: images to compare with, and a sample of pairs; from these the threshold and what is said of the
-        set."""
+        """Images to compare with, and a sample of pairs; from these the threshold and what is said of the set."""
         learned = learn(context)
         self._context, self._learned = context, learned
         found = self._sampled_ranks(learned, one_image=False)
@@ -165,15 +165,17 @@ def _compared(pair: Pair, vectors: PairVectors, seed: int) -> ComparedPair:
 
 def _mismatched(learned: Learned, seed: int) -> Floats:
     """Cosines of sampled texts with images that they don't stand beside, sorted."""
-    pool = learned.pool
+    pool, generator = learned.pool, np.random.default_rng(seed)
     if not len(pool):
         return np.zeros(0)
-    generator = np.random.default_rng(seed)
     found = []
-    for pair in learned.sample:
-        drawn = generator.integers(len(pool), size=_MISMATCHED)
-        drawn = drawn[~np.isin(drawn, pool.beside.cells(np.array([pair.keys], dtype=np.uint64))[1])]
-        found.append(cosines([pair.text.astype(np.float32)], pool.vectors[drawn])[0])
+    for start in range(0, len(learned.sample), _PAIRS_AT_ONCE):
+        pairs = learned.sample[start : start + _PAIRS_AT_ONCE]
+        drawn = generator.integers(len(pool), size=(len(pairs), _MISMATCHED))
+        beside = np.zeros((len(pairs), len(pool)), dtype=bool)
+        beside[pool.beside.cells(np.array([pair.keys for pair in pairs], dtype=np.uint64))] = True
+        rows = np.arange(len(pairs))[:, None]
+        found.append(drawn_cosines([pair.text for pair in pairs], pool.vectors, drawn)[~beside[rows, drawn]])
     return np.sort(np.concatenate(found))
 
 

@@ -95,8 +95,21 @@ def cosines(texts: Sequence[npt.NDArray[np.floating]], images: npt.NDArray[np.fl
     In double precision, in which products of half-precision numbers are exact but for the last digits: the same on
     every machine once rounded.
     """
+    return _best(np.concatenate(texts).astype(np.float64) @ images.astype(np.float64).T, texts)
+
+
+def drawn_cosines(
+    texts: Sequence[npt.NDArray[np.floating]], images: npt.NDArray[np.floating], drawn: npt.NDArray[np.int64]
+) -> Floats:
+    """The same of each text with images of its own, `drawn` from all of them: (n, k)."""
+    each = np.repeat(drawn, [len(text) for text in texts], axis=0)
+    rows = np.einsum("wd,wkd->wk", np.concatenate(texts).astype(np.float64), images[each].astype(np.float64))
+    return _best(rows, texts)
+
+
+def _best(rows: Floats, texts: Sequence[npt.NDArray[np.floating]]) -> Floats:
+    """Over the windows of each text."""
     starts = np.cumsum([0, *(len(text) for text in texts)])[:-1]
-    rows = np.concatenate(texts).astype(np.float64) @ images.astype(np.float64).T
     return np.asarray(np.clip(np.maximum.reduceat(rows, starts, axis=0), -1.0, 1.0).round(DECIMALS))
 
 
