@@ -10,7 +10,7 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from vsil_audit.errors import ConfigurationError, DatasetError
+from vsil_audit.errors import AmbiguousQueryError, ConfigurationError, DatasetError
 from vsil_audit.places.addresses import Place, place
 from vsil_audit.places.mirror import shown
 from vsil_audit.runs.engine import Here
@@ -210,8 +210,12 @@ def scan_views(
 
 
 def view_names(path: str | Place, reading: SourceOptions) -> list[str]:
-    """The names of the benchmark's views, the usual one first."""
-    source = load(path, options=reading)
+    """The names of the benchmark's views, the usual one first; of a table in which several columns could be the query,
+    all of these."""
+    try:
+        source = load(path, options=reading)
+    except AmbiguousQueryError as error:
+        return list(error.columns)
     return sorted((v.name for v in source.views), key=lambda name: name != source.view) or [source.view]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -33,6 +34,14 @@ class VsilAuditError(Exception):
 
 class DatasetError(VsilAuditError):
     """The dataset cannot be read as it stands, or it is not clear how to read it."""
+
+
+class AmbiguousQueryError(DatasetError):
+    """Several columns could be the query: `columns`, each a view that can be asked for."""
+
+    def __init__(self, message: str, remedy: str, columns: Sequence[str]) -> None:
+        super().__init__(message, remedy)
+        self.columns = tuple(columns)
 
 
 class ConfigurationError(VsilAuditError):

@@ -249,6 +249,19 @@ def test_completion_scripts_are_printed(vsil_audit: Command, shell: str) -> None
     assert "_VSIL_AUDIT_COMPLETE" in said.out
 
 
+def test_all_views_are_scanned_where_nobody_knows_which_column_is_the_query(
+    vsil_audit: Command, tmp_path: Path
+) -> None:
+    rows = [{"blunt_question": f"What is gnome {n}?", "polite_question": f"What is it, {n}?"} for n in range(4)]
+    (tmp_path / "twins.json").write_text(json.dumps(rows))
+    said = vsil_audit("scan", tmp_path / "twins.json", "-q", "--detectors", "hygiene")
+    assert said.code == 2
+    assert "--view all audits each" in said.err
+    both = vsil_audit("scan", tmp_path / "twins.json", "-q", "--detectors", "hygiene", "--view", "all", "-o", "run")
+    assert both.code == 0
+    assert sorted(folder.name for folder in Path("run").iterdir()) == ["blunt_question", "polite_question"]
+
+
 def test_a_query_named_by_the_user_is_not_passed_off_as_the_benchmarks_view(vsil_audit: Command, gnomes: Path) -> None:
     said = vsil_audit("inspect", gnomes, "--text-column", "statement")
     assert "official" not in said.out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vsil_audit.errors import DatasetError
+from vsil_audit.errors import AmbiguousQueryError
 from vsil_audit.sources.cells import is_blank, is_conversation, is_url, lookup, text_of
 from vsil_audit.sources.column_names import never_a_query, query_standing
 from vsil_audit.sources.files import is_image_name
@@ -33,14 +33,15 @@ class QueryGuess:
     passed_over: tuple[str, ...] = ()
 
     def raise_if_ambiguous(self) -> None:
-        """Raise DatasetError that lists the rivals, each with a sample and the option that chooses it."""
+        """Raise AmbiguousQueryError, which lists the rivals, each with a sample and the option that chooses it."""
         if not self.rivals:
             return
         listed = "\n".join(f'  --text-column "{name}"    for example: {sample}' for name, sample in self.rivals)
-        raise DatasetError(
+        raise AmbiguousQueryError(
             f"{self.file}: ambiguous columns: {len(self.rivals)} of them could be the query:\n{listed}",
             "Say which one is sent to the model together with the image, with one of these options "
-            "(or the same name as --view).",
+            "(or the same name as --view; --view all audits each).",
+            self.candidates,
         )
 
 
