@@ -21,6 +21,7 @@ from vsil_audit.stats.clusters import (
     clustered_mean,
     clustered_rate,
     connected_groups,
+    interval_groups,
 )
 from vsil_audit.stats.proportions import EXACT, wilson
 
@@ -223,3 +224,20 @@ def test_a_value_that_is_no_number_is_refused() -> None:
 def test_values_and_groups_must_match() -> None:
     with pytest.raises(ValueError, match="do not match"):
         ClusterSums.of(np.zeros(3), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("with_texts", "without", "groups", "given", "few"),
+    [
+        ([0] * 5 + [1] * 5, [9] * 10, "with", False, False),  # half together is not most
+        ([0] * 9, [9] * 9, "with", False, False),  # too few pairs to say so
+        ([0] * 6 + [1] * 4, list(range(10)), "without", True, False),
+        ([0] * 10, [0] * 6 + [1] * 4, "with", False, True),
+    ],
+)
+def test_intervals_take_repeated_texts_as_given_where_they_connect_most(
+    with_texts: list[int], without: list[int], groups: str, given: bool, few: bool
+) -> None:
+    found = interval_groups(np.array(with_texts), lambda: np.array(without))
+    assert found.groups.tolist() == (with_texts if groups == "with" else without)
+    assert (found.texts_given, found.few) == (given, few)

@@ -13,11 +13,10 @@ from vsil_audit.runs.columns import finding_columns, issue_columns, lens_columns
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.manifest import Manifest
 from vsil_audit.runs.summary import Summary
-from vsil_audit.stats.clusters import PairGroups
+from vsil_audit.stats.clusters import PairGroups, interval_groups
 
 Flags = npt.NDArray[np.bool_]
 
-_FEW_PAIRS = 10
 CONTENT = "content lens"
 PREDICTED = "predicted lens"
 _METRIC_OF = {"suspected_rate": CONTENT, "predicted_rate": PREDICTED}
@@ -105,15 +104,20 @@ def match(first: RunFlags, other: RunFlags, manifest: Manifest, other_manifest: 
 
 def _groups(first: RunFlags, other: RunFlags, kept: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int64], str]:
     """Group numbers of the matched pairs; texts that connect most of the set count as its design, as in a scan."""
-    groups = _connected(first, other, kept, texts=True)
-    largest = int(np.bincount(groups).max(initial=0))
-    if 2 * largest <= len(kept) or len(kept) < _FEW_PAIRS:
-        return groups, ""
-    note = (
-        f"Repeated texts connect {largest:,} of {len(kept):,} matched pairs. The intervals of differences take those "
-        "texts as given and group pairs by shared image and scenario only."
+    found = interval_groups(
+        _connected(first, other, kept, texts=True), lambda: _connected(first, other, kept, texts=False)
     )
-    return _connected(first, other, kept, texts=False), note
+    if found.few:
+        note = (
+            f"Shared images or scenarios connect {found.without_texts:,} of {len(kept):,} matched pairs: the intervals "
+            "of differences rest on few independent groups."
+        )
+    else:
+        note = (
+            f"Repeated texts connect {found.connected:,} of {len(kept):,} matched pairs. The intervals of differences "
+            "take those texts as given and group pairs by shared image and scenario only."
+        ) * found.texts_given
+    return found.groups, note
 
 
 def _connected(first: RunFlags, other: RunFlags, kept: npt.NDArray[np.intp], *, texts: bool) -> npt.NDArray[np.int64]:

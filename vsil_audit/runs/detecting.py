@@ -18,9 +18,8 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.scoring import is_done, run_detector
-from vsil_audit.stats.clusters import PairGroups
+from vsil_audit.stats.clusters import PairGroups, interval_groups
 
-_FEW_PAIRS = 10
 _PAIRS_FOR_PROCESSES = 500  # fewer are done before a process has started
 
 
@@ -110,24 +109,18 @@ class Clusters:
 def clusters(folder: RunFolder, n_pairs: int) -> Clusters:
     """Two streaming passes at most; memory of a few numbers per pair."""
     connected = _grouped(folder, texts=True)
-    if _largest(connected) <= n_pairs / 2 or n_pairs < _FEW_PAIRS:
-        return Clusters(connected, connected)
-    without_texts = _grouped(folder, texts=False)
-    if _largest(without_texts) > n_pairs / 2:
+    found = interval_groups(connected, lambda: _grouped(folder, texts=False))
+    if found.few:
         note = (
-            f"Shared images or scenarios connect {_largest(without_texts)} of {n_pairs} pairs: "
+            f"Shared images or scenarios connect {found.without_texts} of {n_pairs} pairs: "
             "the intervals rest on few independent groups."
         )
-        return Clusters(connected, connected, note)
-    note = (
-        f"Repeated texts connect {_largest(connected)} of {n_pairs} pairs. Intervals take those texts as given "
-        "and group pairs by shared image only."
-    )
-    return Clusters(connected, without_texts, note)
-
-
-def _largest(groups: np.ndarray) -> int:
-    return int(np.bincount(groups).max(initial=0))
+    else:
+        note = (
+            f"Repeated texts connect {found.connected} of {n_pairs} pairs. Intervals take those texts as given "
+            "and group pairs by shared image only."
+        ) * found.texts_given
+    return Clusters(connected, found.groups, note)
 
 
 def _grouped(folder: RunFolder, *, texts: bool) -> np.ndarray:

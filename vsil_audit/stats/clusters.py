@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -25,6 +25,7 @@ BOOTSTRAP = "cluster bootstrap 95 %"
 ROBUST = "cluster-robust t 95 %"
 ON_CLUSTERS = " on the effective sample size of clusters"
 
+_FEW_PAIRS = 10
 _MUCH_DEARER = 4  # to draw how often a kind comes than to draw one cluster
 
 MANY = 40
@@ -85,6 +86,42 @@ class PairGroups:
         hashes.sort()
         same = hashes[1:] == hashes[:-1]
         return connected_groups(self._n, np.stack([pairs[:-1][same], pairs[1:][same]], axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalGroups:
+    """What intervals rest on: `groups` (n,). `connected`: members of the largest group that texts and all else connect.
+    `without_texts`: the same where texts don't; None where that was not looked at."""
+
+    groups: Groups
+    connected: int
+    without_texts: int | None = None
+
+    @property
+    def texts_given(self) -> bool:
+        """Whether repeated texts are taken as given, and connect no pairs."""
+        return self.without_texts is not None and 2 * self.without_texts <= len(self.groups)
+
+    @property
+    def few(self) -> bool:
+        """Whether most pairs go together, texts or not: there are few independent groups."""
+        return self.without_texts is not None and not self.texts_given
+
+
+def interval_groups(connected: Groups, without_texts: Callable[[], Groups]) -> IntervalGroups:
+    """Pairs that share a text, an image or a scenario go together, transitively (`connected`, (n,)); unless one group
+    would hold more than half of 10 pairs or more (a query repeated over many images): then repeated texts count as a
+    fixed part of the set's design, and the groups are those `without_texts`, if these are smaller."""
+    largest = _largest(connected)
+    if 2 * largest <= len(connected) or len(connected) < _FEW_PAIRS:
+        return IntervalGroups(connected, largest)
+    without = without_texts()
+    found = IntervalGroups(without, largest, _largest(without))
+    return found if found.texts_given else replace(found, groups=connected)
+
+
+def _largest(groups: Groups) -> int:
+    return int(np.bincount(groups).max(initial=0))
 
 
 @dataclass(frozen=True, slots=True)
