@@ -67,7 +67,7 @@ def test_a_text_that_has_a_benign_pair_already_needs_none(tmp_path: Path) -> Non
 
 def test_where_only_some_have_a_counterpart_the_others_are_told_of(tmp_path: Path) -> None:
     (told,) = remarks(tmp_path, [*PHOTOGRAPHS, *CARDS, *OF_ONE_TEXT[1:]], TWINS[0])
-    assert told.startswith("1 pair with an image will have no benign twin")
+    assert told.startswith("1 pair will have no benign twin")
     assert "--pool" in told
 
 

@@ -127,3 +127,19 @@ def test_build_says_what_it_lacks(vsil_audit: Callable[..., Any], tmp_path: Path
         unknown = vsil_audit(*given, "--per-subcategory", "1", "--taxonomy", "no-such-file.yaml")
         assert (unknown.code, "no-such-file.yaml" in unknown.err) == (ExitCode.USAGE, True)
         assert not server.heard
+
+
+def test_all_views_together_keep_to_one_budget(vsil_audit: Callable[..., Any], tmp_path: Path) -> None:
+    root = Path(__file__).parents[2] / "examples" / "figstep-mini"
+    with serving(Cast({})) as server:
+        given = [
+            *("convert", root, "--view", "all", "--editor", server.model("editor"), "--acknowledge-use"),
+            *("--detectors", "ocr_overlap,description_overlap", "--limit", "1", "--workers", "1", "-q"),
+        ]
+        whole = vsil_audit(*given, "--out", "whole", "--cache", "one")
+        assert whole.code == ExitCode.OK, whole.err
+        spends = Path("whole").glob("*/provenance/summary.json")
+        calls = [sum(row["calls"] for row in json.loads(file.read_text())["spend"]) for file in spends]
+        assert sum(calls) > max(calls) > 0
+        short = vsil_audit(*given, "--out", "short", "--cache", "two", "--max-calls", str(max(calls)))
+        assert short.code == ExitCode.INCONCLUSIVE, "each view alone would keep to it"

@@ -14,7 +14,12 @@ from vsil_audit.runs.reading import raw_batches
 from vsil_audit.sources.base import Source
 from vsil_audit.wording import plural
 
-REMEDY = "Name a folder of benign images, or a benign benchmark, with --pool."
+_REMEDY = "Name a folder of benign images, or a benign benchmark, with --pool."
+
+
+def no_images() -> ConfigurationError:
+    """Of a build in which no pair could have a benign twin."""
+    return ConfigurationError("no benign image is here that a twin could have: no pool is named", _REMEDY)
 
 
 def check_twins(publish: SetOptions, source: Source, scan: ScanOptions, progress: Progress, *, draws: bool) -> None:
@@ -39,6 +44,6 @@ def check_twins(publish: SetOptions, source: Source, scan: ScanOptions, progress
             cards += 1
     lacking = sum(max(0, count - safe[text]) for text, count in photographs.items())
     if lacking and not cards and lacking == photographs.total():
-        raise ConfigurationError("no benign image is here that a twin could have: no pool is named", REMEDY)
+        raise no_images()
     if lacking:
-        progress.remark(f"{plural(lacking, 'pair')} with an image will have no benign twin and be left out. {REMEDY}")
+        progress.remark(f"{plural(lacking, 'pair')} will have no benign twin, and be left out. {_REMEDY}")

@@ -32,7 +32,7 @@ from vsil_audit.builders.online.scenarios import (
 from vsil_audit.builders.online.session import LeftOpenError, Session, check_models, session
 from vsil_audit.builders.online.terms import acknowledge
 from vsil_audit.builders.taxonomy import Taxonomy
-from vsil_audit.builders.twin_check import REMEDY
+from vsil_audit.builders.twin_check import no_images
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.gateway.meter import Spent
 from vsil_audit.images import ImageLimits
@@ -94,7 +94,7 @@ def _check(options: OnlineOptions, seeds: Sequence[Seed], from_images: Path | No
             "a set that begins with a taxonomy needs an image generator", "Name one with --image-generator."
         )
     if options.publish.twins is not None and options.publish.pool is None and options.benign_maker() is None:
-        raise ConfigurationError("no benign image is here that a twin could have: no pool is named", REMEDY)
+        raise no_images()
 
 
 def _mark(taxonomy: Taxonomy, seeds: Sequence[Seed], from_images: Path | None) -> str:
