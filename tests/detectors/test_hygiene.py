@@ -194,6 +194,13 @@ def test_a_common_frame_does_not_make_queries_near_duplicates() -> None:
     assert whole["template_text"].outcome == Scored(1.0)
 
 
+def test_pairs_without_a_text_are_not_covered_by_what_is_said_of_texts() -> None:
+    sentence = "The image shows a list with empty items. Please fill it in."
+    _, whole = detect([*(row(i, sentence) for i in range(45)), *(row(i, "") for i in range(45, 50))])
+    details = whole["template_text"].details
+    assert (details["k"], details["n"], details["total"]) == (45, 45, 50)
+
+
 def test_one_sentence_for_all_pairs_is_a_template_of_the_set() -> None:
     sentence = "The image shows a list with empty items. Please fill it in."
     found, whole = detect([row(i, sentence) for i in range(50)])

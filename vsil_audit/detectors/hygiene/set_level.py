@@ -36,10 +36,12 @@ def set_findings(
         note = (
             f"{texts.n_same:,} repeat a query, {texts.n_near:,} nearly repeat one; {listed:,} are listed pair by pair"
         )
-        yield _share("repeated_texts", copies, census.n_texts, note)
+        yield _share("repeated_texts", copies, census.n_texts, census.n_pairs, note)
     if set_wide:
         note = ", ".join(f"{kind.replace('_', ' ')} in {count:,}" for kind, count in set_wide.items())
-        yield _share("set_wide_form", max(set_wide.values()), census.n_texts, f"{note}; not listed pair by pair")
+        yield _share(
+            "set_wide_form", max(set_wide.values()), census.n_texts, census.n_pairs, f"{note}; not listed pair by pair"
+        )
     yield from _images(census, alike)
     yield from _categories(census)
     if shared_by_splits:
@@ -53,7 +55,7 @@ def _templates(census: Census, frames: Sequence[tuple[Frame, int]]) -> Iterator[
         return
     parts = [f"one sentence in {size:,} pairs" for size in sizes[:3]]
     parts += [f"“{frame}” in {count:,}" for frame, count in frames]
-    yield _share("template_text", covered, census.n_texts, "; ".join(parts))
+    yield _share("template_text", covered, census.n_texts, census.n_pairs, "; ".join(parts))
 
 
 def _images(census: Census, alike: int) -> Iterator[Finding]:
@@ -66,9 +68,9 @@ def _images(census: Census, alike: int) -> Iterator[Finding]:
         )
     without = int(np.count_nonzero(census.n_images == 0))
     if without >= _WITHOUT_IMAGE * census.n_pairs and census.n_pairs:
-        yield _share("pairs_without_image", without, census.n_pairs, "")
+        yield _share("pairs_without_image", without, census.n_pairs, census.n_pairs, "")
     if census.remote:
-        yield _share("remote_images", census.remote, census.n_pairs, "")
+        yield _share("remote_images", census.remote, census.n_pairs, census.n_pairs, "")
 
 
 def _categories(census: Census) -> Iterator[Finding]:
@@ -87,8 +89,9 @@ def _categories(census: Census) -> Iterator[Finding]:
         yield _finding("category_imbalance", ratio, verdict, {"unit": "ratio", "note": note, "tells": tells})
 
 
-def _share(kind: str, k: int, n: int, note: str) -> Finding:
-    details: dict[str, Json] = {"unit": "share", "k": k, "n": n, "total": n, "note": note}
+def _share(kind: str, k: int, n: int, total: int, note: str) -> Finding:
+    """k of the n pairs that could be looked at, of `total`."""
+    details: dict[str, Json] = {"unit": "share", "k": k, "n": n, "total": total, "note": note}
     return _finding(kind, k / n, _verdict(kind), details)
 
 
