@@ -51,6 +51,15 @@ def test_a_budget_and_a_dead_endpoint_have_their_exit_codes(vsil_audit: Callable
     assert vsil_audit(*gone).code == ExitCode.NO_PROVIDER
 
 
+def test_a_set_without_a_pair_is_inconclusive(vsil_audit: Callable[..., Any], tmp_path: Path) -> None:
+    plans = {"Cid": PLANS["Cid"]}
+    source = write_set(tmp_path / "set", plans, described=True)
+    with serving(Cast(plans)) as server:
+        said = vsil_audit(*convert(server, source, "--acknowledge-use", "-q"))
+    assert "0 pairs of 1 in the new set" in said.out
+    assert said.code == ExitCode.INCONCLUSIVE
+
+
 def test_models_are_named_or_not(vsil_audit: Callable[..., Any], source: Path) -> None:
     out = source.parent / "out"
     nobody = vsil_audit("convert", source, "--out", out)

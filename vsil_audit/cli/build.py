@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsil_audit.cli.building_options import agree_to_build, building_options, online_options
+from vsil_audit.cli.building_options import agree_to_build, building_options, online_options, show_built
 from vsil_audit.cli.run_options import run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
 from vsil_audit.cli.set_options import finished_set_options
@@ -68,7 +68,6 @@ def command(
     from vsil_audit.builders.online.terms import acknowledge
     from vsil_audit.builders.taxonomy import read_taxonomy
     from vsil_audit.cli.progress import progress_on
-    from vsil_audit.reporting.build_console import build_view
 
     if (per_subcategory is None) == (from_images is None):
         raise ConfigurationError(
@@ -91,8 +90,7 @@ def command(
             progress=progress,
             command=line,
         )
-    Console().print(build_view(built.summary, built.path))
-    return 0
+    return show_built([built])
 
 
 def _expected(

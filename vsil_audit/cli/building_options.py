@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,9 +12,10 @@ import click
 from vsil_audit.cli.asking_options import gateway_settings, model_names
 from vsil_audit.cli.sections import OptionIn
 from vsil_audit.cli.set_options import set_options
-from vsil_audit.errors import ConfigurationError
+from vsil_audit.errors import ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
+    from vsil_audit.builders.finishing import Built
     from vsil_audit.builders.online.options import OnlineOptions
     from vsil_audit.runs.cost_plan import CostPlan
     from vsil_audit.runs.plan import ScanOptions
@@ -120,3 +121,14 @@ def agree_to_build(what: str, options: OnlineOptions, expected: Callable[[], Cos
         lambda progress: expected(),  # noqa: ARG005 - it takes no time
         paid=generator is not None and generator.paid,
     )
+
+
+def show_built(built: Sequence[Built]) -> ExitCode:
+    """What came of it; inconclusive where a set has no pair."""
+    from rich.console import Console
+
+    from vsil_audit.reporting.build_console import build_view
+
+    for one in built:
+        Console().print(build_view(one.summary, one.path))
+    return ExitCode.OK if all(one.summary.emitted for one in built) else ExitCode.INCONCLUSIVE

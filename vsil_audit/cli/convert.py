@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsil_audit.cli.building_options import agree_to_build, building_options, nothing_online, online_options
+from vsil_audit.cli.building_options import (
+    agree_to_build,
+    building_options,
+    nothing_online,
+    online_options,
+    show_built,
+)
 from vsil_audit.cli.reading_options import reading_options, source_options
 from vsil_audit.cli.run_options import run_option, run_options
 from vsil_audit.cli.sections import SectionedCommand
@@ -60,7 +66,6 @@ def command(path: str, out: Path, *, offline: bool, font: Path | None, quiet: bo
 
     from vsil_audit.audit import view_names
     from vsil_audit.cli.progress import progress_on
-    from vsil_audit.reporting.build_console import build_view
     from vsil_audit.runs.spending import spent
 
     reading = source_options(given)
@@ -75,9 +80,7 @@ def command(path: str, out: Path, *, offline: bool, font: Path | None, quiet: bo
         for folder, one in views.items():
             before = spent(row for built in done for row in built.summary.spend)
             done.append(convert(path, folder, before, source_options=one, progress=progress, command=line))
-    for built in done:
-        Console().print(build_view(built.summary, built.path))
-    return 0
+    return show_built(done)
 
 
 def _offline(given: dict[str, Any], reading: SourceOptions, font: Path | None) -> Callable[..., Built]:
