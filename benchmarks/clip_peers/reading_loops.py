@@ -125,6 +125,8 @@ def ours(first: list[Path], others: list[Path], workers: int, batch: int, worker
         encoder.means = False
         timed, seen = Timed(), [0]
         read(pipeline, others, lambda _: seen.append(seen.pop() + 1))
+        store.flush()
+        space.flush()
         return timed.turn(seen[0], means)
 
 

@@ -32,7 +32,7 @@ from vsil_audit.features.facts import ImageFacts
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.features.store import FeatureStore
 from vsil_audit.features.worker_pool import WorkerPool, available_cpus
-from vsil_audit.images import ImageLimits
+from vsil_audit.images import ImageLimits, read_bytes
 from vsil_audit.pair import ImageRef
 
 PIXELS = frozenset({Need.PIXELS})
@@ -283,6 +283,44 @@ def test_a_fault_of_ours_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.
         for future in futures:
             with pytest.raises(ZeroDivisionError):
                 future.result(60)
+
+
+def test_names_of_no_image_do_not_hold_up_those_before_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.01)
+        return read_bytes(*given)
+
+    monkeypatch.setattr(pipeline_module, "read_bytes", slowly)
+    (tmp_path / "0.jpg").write_bytes(picture(0))
+    with ImagePipeline(tmp_path, PIXELS, workers=1) as pipeline:
+        pipeline.submit(ref("first")).result(60)
+        futures = [pipeline.submit(ref(f"{i}.jpg")) for i in range(600)]
+        futures[0].result(60)
+        assert sum(future.done() for future in futures) < 300
+
+
+@pytest.mark.parametrize("names", [("a.jpg",), ("a.jpg", "b.jpg")])
+def test_what_is_read_while_it_is_closed_is_waited_for_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    reading, closed = threading.Barrier(1 + len(names)), threading.Event()
+
+    def slowly(*given: Any) -> Any:
+        reading.wait(60)
+        closed.wait(60)
+        return read_bytes(*given)
+
+    monkeypatch.setattr(pipeline_module, "read_bytes", slowly)
+    monkeypatch.setattr(pipeline_module, "_SECONDS_TO_CLOSE", 0.1)
+    for name in names:
+        (tmp_path / name).write_bytes(picture(0))
+    with ImagePipeline(tmp_path, PIXELS, workers=1) as pipeline:
+        futures = [pipeline.submit(ref(name)) for name in names]
+        reading.wait(60)
+    closed.set()
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(60)
 
 
 @pytest.mark.usefixtures("worker_modules")

@@ -76,3 +76,13 @@ def test_each_of_many_passes_by_itself() -> None:
         for thread in threads:
             thread.join()
     assert sorted(ended) == [1, 3, 5, 7, 9]
+
+
+def test_an_end_that_breaks_leaves_the_others_watched() -> None:
+    ended = threading.Event()
+
+    def breaks() -> None:
+        raise PermissionError
+
+    with closing(TimeLimits()) as limits, limits.within(0.05, breaks), limits.within(0.1, ended.set):
+        assert ended.wait(10)

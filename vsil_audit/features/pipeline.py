@@ -41,6 +41,7 @@ _REMEMBERED = 2048
 _READ_AHEAD = 2
 _FETCH_AHEAD = 16
 _AT_ONCE = 16
+_SECONDS_AT_ONCE = 0.003
 _BYTES_AT_ONCE = 8 << 20
 _SECONDS_TO_CLOSE = 5.0
 _Key = tuple[str, str]
@@ -194,15 +195,14 @@ class ImagePipeline:
         self.close()
 
     def _start_threads(self) -> None:
-        """A thread for each worker, which waits for it, and a few that read or fetch, hash and look up: each of more
-        would wait for the others at every turn."""
+        """A thread for each worker, which waits for it, and as many that read or fetch, hash and look up."""
         if self._threads:
             return
-        readers = [self._read] * (_FETCH_AHEAD if self._fetches else _READ_AHEAD)
+        readers = [self._read] * max(_FETCH_AHEAD if self._fetches else _READ_AHEAD, self.workers)
         for work in (*readers, *[self._open] * self.workers):
             thread = threading.Thread(target=work, daemon=True, name="images")
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     @property
     def _fetches(self) -> bool:
@@ -229,9 +229,14 @@ class ImagePipeline:
             del read, image
 
     def _at_hand(self, first: tuple[ImageRef, _Waiting], read: Sequence[_Read]) -> Iterator[tuple[ImageRef, _Waiting]]:
-        """The first, and what else was submitted, as long as together it is soon read and not much to hold."""
+        """The first, and what else was submitted, as long as together it is soon read and not much to hold. Looked up
+        together, images cost less; but who waits for a slow disk leaves the others to other threads."""
+        began = time.monotonic()
         yield first
-        while not self._fetches and len(read) < _AT_ONCE and sum(len(image.data) for image in read) < _BYTES_AT_ONCE:
+        for _ in range(1, _AT_ONCE):
+            held = sum(len(image.data) for image in read)
+            if held > _BYTES_AT_ONCE or time.monotonic() - began > _SECONDS_AT_ONCE:
+                return
             try:
                 following = self._submitted.get_nowait()
             except queue.Empty:
@@ -292,12 +297,18 @@ class ImagePipeline:
         return zip(facts, vectors, strict=True)
 
     def _leave(self, task: _Task) -> None:
-        """To a worker."""
+        """To a worker; when this is closed, to nobody."""
         with self._lock:
             if not self._closed:
                 self._to_open.put(task)
                 return
-        task.waiting.future.cancel()
+            waitings = [task.waiting, *self._all_waiting(task.keys)]
+        for one in waitings:
+            one.future.cancel()
+
+    def _all_waiting(self, keys: Sequence[_Key | None]) -> list[_Waiting]:
+        """Those that wait for one of the keys, which then wait no more. With the lock held."""
+        return [waiting for key in filter(None, keys) for waiting in self._in_flight.pop(key, ())]
 
     def _arrived(self) -> None:
         if self._clip:
@@ -377,10 +388,9 @@ class ImagePipeline:
 
     def _finish(self, keys: Sequence[_Key | None], waiting: _Waiting, facts: ImageFacts) -> None:
         """Remember the facts and give them to all who wait for one of the keys."""
-        waitings = [waiting]
         with self._lock:
+            waitings = [waiting, *self._all_waiting(keys)]
             for key in filter(None, keys):
-                waitings += self._in_flight.pop(key, ())
                 self._recent[key] = facts
                 self._recent.move_to_end(key)
             while len(self._recent) > _REMEMBERED:
@@ -391,10 +401,8 @@ class ImagePipeline:
         _resolve(waitings, facts)
 
     def _fail(self, keys: Sequence[_Key | None], waiting: _Waiting, error: BaseException) -> None:
-        waitings = [waiting]
         with self._lock:
-            for key in filter(None, keys):
-                waitings += self._in_flight.pop(key, ())
+            waitings = [waiting, *self._all_waiting(keys)]
         for one in waitings:
             if not one.future.done() and one.future.set_running_or_notify_cancel():
                 one.future.set_exception(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class TimeLimit:
@@ -64,7 +64,8 @@ class TimeLimits:
                 for limit in [limit for limit in self._running if limit.until <= now]:
                     self._running.discard(limit)
                     limit.passed = True
-                    limit.expire()
+                    with suppress(Exception):  # the others must be watched on
+                        limit.expire()
                 self._wakes_at = min((limit.until for limit in self._running), default=now + threading.TIMEOUT_MAX / 2)
                 if self._running or not self._closed:
                     self._changed.wait(self._wakes_at - now)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from vsil_audit.detectors.base import Need
 from vsil_audit.errors import ConfigurationError
 from vsil_audit.features.clip.images import ClipImages
 from vsil_audit.features.clip.preprocessing import Preprocessing
+from vsil_audit.features.embeddings.rows import Rows
 from vsil_audit.features.embeddings.store import EmbeddingStore
 from vsil_audit.features.examine import Work, examine
 from vsil_audit.features.facts import ImageFacts
@@ -164,6 +166,41 @@ def test_the_queue_is_bounded(tmp_path: Path) -> None:
         thread.join(60)
     assert 2 <= waiting < 100
     assert submitted == 200
+
+
+class Refusing:
+    """A store that takes its time with the first vector, and refuses some."""
+
+    def __init__(self, refused: set[str], patience: threading.Event | None = None) -> None:
+        self.refused, self.patience = refused, patience
+
+    def get(self, digests: Sequence[str]) -> Rows:
+        return Rows(np.zeros((0, 3), np.float32), np.zeros(len(digests) + 1, np.int64))
+
+    def put(self, of: str, vectors: npt.NDArray[np.floating]) -> None:
+        if self.patience is not None:
+            self.patience.wait(60)
+        if of in self.refused:
+            raise MemoryError("there is no room")
+
+
+def test_a_vector_that_cannot_be_kept_is_told_and_costs_no_other() -> None:
+    with ClipImages(MeanColours(), Refusing({digest(2)})) as images:
+        futures = [images.submit(digest(i), pixels_of(i)) for i in range(12)]
+        errors = [future.exception(60) for future in futures]
+    assert [type(error) for error in errors] == [NoneType, NoneType, MemoryError, *[NoneType] * 9]
+
+
+def test_a_slow_store_holds_up_the_encoder_before_memory_is_full() -> None:
+    encoder, patience = MeanColours(), threading.Event()
+    with ClipImages(encoder, Refusing(set(), patience)) as images:
+        thread = threading.Thread(target=lambda: [images.submit(digest(i), pixels_of(1)) for i in range(400)])
+        thread.start()
+        time.sleep(0.5)
+        encoded = sum(encoder.batches)
+        patience.set()
+        thread.join(60)
+    assert encoded < 40
 
 
 def test_what_was_made_before_is_kept(tmp_path: Path) -> None:

@@ -111,6 +111,17 @@ def test_much_is_written_before_the_end(tmp_path: Path, monkeypatch: pytest.Monk
         assert not holds(other, range(20, 25))
 
 
+def test_what_was_written_is_found_where_a_folder_keeps_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "_changed_at", lambda _: 1)
+    with EmbeddingStore(tmp_path) as store:
+        for i in range(3):
+            store.space("m").put(digest(i), vectors(i))
+            store.space("m").flush()
+            assert holds(store, range(i + 1))
+
+
 def test_what_is_kept_is_not_written_again(tmp_path: Path) -> None:
     fill(tmp_path, range(10))
     before = segments(tmp_path)

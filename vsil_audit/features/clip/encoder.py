@@ -88,9 +88,11 @@ class ClipEncoder:
         return vectors
 
     def compare(self, vectors: Vectors, exact: Vectors) -> None:
-        """Have `stated_error` cover these vectors, shape (n, width); `exact`: of the same images."""
-        if len(vectors):
-            apart = float(1 - (vectors * exact).sum(axis=1).min())
+        """Have `stated_error` cover these vectors, shape (n, width), where they are finite; `exact`: of the same
+        images."""
+        cosines = (vectors * exact).sum(axis=1)
+        if len(cosines := cosines[np.isfinite(cosines)]):
+            apart = float(1 - cosines.min())
             self.stated_error = max(self.stated_error or 0.0, apart)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Vectors]:

@@ -26,11 +26,13 @@ from vsil_audit.features.clip.gpu_decoding import DecodedJpeg, Jpeg, NotDecodedE
 from vsil_audit.features.embeddings.rows import Rows
 
 _BATCHES_WAITING = 3
+_BATCHES_ENCODED = 2
 _BYTES_WAITING = 1 << 29
 _ROOM_BEFORE_LOADED = 64
 _PATIENCE = 1.0
 _SECONDS_TO_CLOSE = 10.0
 _T = TypeVar("_T")
+_Vector: TypeAlias = "Future[npt.NDArray[np.float32]]"
 
 
 class ImageEncoder(Protocol):
@@ -119,7 +121,7 @@ class ClipImages:
         self._closed = False
         self._ready: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
         self._at_work = 0
-        self._encoded: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._encoded: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=_BATCHES_ENCODED)
         self._threads: list[threading.Thread] = []
 
     def kept(self, digests: Sequence[str]) -> list[npt.NDArray[np.float32] | None]:
@@ -173,11 +175,12 @@ class ClipImages:
         """Wait for no more than what is in work; what was not begun is cancelled. May be called twice."""
         with self._changed:
             self._closed = True
-            for future in (*(job.future for job in self._jobs), *(image.future for image in self._images)):
-                future.cancel()
+            unbegun = [*(job.future for job in self._jobs), *(image.future for image in self._images)]
             self._jobs.clear()
             self._images.clear()
             self._changed.notify_all()
+        for future in unbegun:  # not with the lock held: who waits for one may ask for it
+            future.cancel()
         patience = time.monotonic() + _SECONDS_TO_CLOSE  # it may be loading the model
         for thread in self._threads:
             thread.join(max(0.0, patience - time.monotonic()))
@@ -195,8 +198,9 @@ class ClipImages:
         self._changed.notify_all()
         if not self._threads:
             for name, work in (("clip batches", self._gather), ("clip", self._work), ("clip vectors", self._hand_out)):
-                self._threads.append(threading.Thread(target=work, daemon=True, name=name))
-                self._threads[-1].start()
+                thread = threading.Thread(target=work, daemon=True, name=name)
+                thread.start()
+                self._threads.append(thread)
 
     def _work(self) -> None:
         while (do := self._ready.get()) is not None:
@@ -296,29 +300,40 @@ class ClipImages:
             return
         try:
             vectors = self._encoder.encode_images(pixels)
+            if len(vectors) != len(images):
+                raise ValueError(f"{len(vectors)} vectors of {len(images)} images")  # noqa: TRY301 - it reaches them
         except Exception as error:  # noqa: BLE001 - whatever breaks it reaches who waits
             self._fail(images, error)
             return
-        self._encoded.put(partial(self._keep, images, vectors))
+        waiting = [(image.digest, image.future) for image in images]  # not their pixels
+        self._encoded.put(partial(self._keep, waiting, vectors))
 
-    def _keep(self, images: Sequence[_Image], vectors: npt.NDArray[np.float32]) -> None:
+    def _keep(self, waiting: Sequence[tuple[str, _Vector]], vectors: npt.NDArray[np.float32]) -> None:
         """Keep vectors of shape (n, width), and tell who waits. The encoder works on meanwhile."""
         finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
         rounded = vectors.astype(np.float16)
         as_kept = rounded.astype(np.float32)
-        for image, is_one, short, vector in zip(images, finite, rounded, as_kept, strict=True):
+        for (digest, future), is_one, short, vector in zip(waiting, finite, rounded, as_kept, strict=True):
             if not is_one:
-                self._fail([image], NoVectorError("its CLIP vector is not finite"))
+                _set_error(future, NoVectorError("its CLIP vector is not finite"))
                 continue
-            self._kept.put(image.digest, short[None])
-            if image.future.set_running_or_notify_cancel():
-                image.future.set_result(vector)
+            try:
+                self._kept.put(digest, short[None])
+            except Exception as error:  # noqa: BLE001 - likewise
+                _set_error(future, error)
+            else:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(vector)
 
     @staticmethod
     def _fail(images: Sequence[_Image], error: Exception) -> None:
         for image in images:
-            if image.future.set_running_or_notify_cancel():
-                image.future.set_exception(error)
+            _set_error(image.future, error)
+
+
+def _set_error(future: _Vector, error: Exception) -> None:
+    if not future.done() and future.set_running_or_notify_cancel():
+        future.set_exception(error)
 
 
 class NoVectorError(Exception):

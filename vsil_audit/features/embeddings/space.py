@@ -38,7 +38,7 @@ _WAITING_SECONDS = 10.0
 _MEMORY_BYTES = 64 << 20
 _RELEASE_AFTER = 8192  # rows looked up; each may have made some 64 KiB of the file resident
 _ATTEMPTS = 5
-_SETTLED = 1_000_000_000  # nanoseconds: a folder that changed longer ago than a clock's tick would show a later change
+_SETTLED = 3_000_000_000  # nanoseconds: a folder that changed longer ago than a clock's tick would show a later change
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +308,7 @@ class EmbeddingSpace:
         block = Block.of([(bytes.fromhex(digest), new[digest]) for digest in sorted(new)], self._width)
         write_segment(folder, blocks_of(block), self._width)
         merge_segments(folder, self._width)
+        self._listed = None  # what was just written is there, whatever the folder's clock says
         self._refreshed()
 
     def _give_up(self, error: Exception) -> None:
