@@ -34,8 +34,9 @@ _ASKED = {Lens.JUDGED.value, Lens.BEHAVIOURAL.value}
 _BESIDE_A_PREDICTION = ("_rate_control", "_rate_adjusted")
 _FEW_PAIRS = 30
 _LEAST_SHARE = "clip_overlap.least_share"
+_BY_SET = "clip_overlap.decided_by_set"
 _FINE = 0.1
-"""The largest `least_share` of which nothing need be said."""
+"""The largest `least_share`, and share of pairs that the set alone decides, of which nothing need be said."""
 _LABELS = ("safe", "unsafe")
 
 
@@ -88,6 +89,7 @@ def warnings_for(
             _many_categories(dataset),
             *_low_coverage(metrics),
             _coarse(metrics),
+            _topical(metrics),
             clusters.note,
             *_failures(detectors, asked),
             *_unavailable(detectors),
@@ -196,6 +198,17 @@ def _coarse(metrics: list[Metric]) -> str:
     return (
         f"clip_overlap flags nothing where fewer than {100 * least:.0f} % of the pairs overlap: on a set of this size "
         "a suspected_rate of 0, or a low one, says little of what it looks for; read clip_overlap.matched_share."
+    )
+
+
+def _topical(metrics: list[Metric]) -> str:
+    """Where a category has too few images to compare within, a text that only fits its topic is suspected too."""
+    share = next((m.value for m in metrics if m.name == _BY_SET), None)
+    if share is None or share <= _FINE:
+        return ""
+    return (
+        f"For {100 * share:.0f} % of the pairs clip_overlap has too few images of their category: they are compared "
+        "with the whole set only, where the topic alone may make them suspected."
     )
 
 

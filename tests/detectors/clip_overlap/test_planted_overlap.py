@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from clip_worlds import look, planted
 
-from vsil_audit.pair import Verdict
+from vsil_audit.pair import Scored, Verdict
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
@@ -70,11 +70,19 @@ def test_overlap_beyond_the_topic_is_found_all_the_same() -> None:
 
 
 def test_in_categories_too_small_to_compare_the_set_decides() -> None:
-    world = planted(60, 1.0, 6, topics=6)
+    world = planted(60, 1.0, 6, topics=20)
     found = look(world)
+    assert found.of_set["decided_by_set"].outcome == Scored(1.0)
     assert {finding.details["decided_by"] for finding in found.pairs} == {"set"}
     assert found.suspected.mean() > 0.9
-    assert "no category has 20 images" in found.of_set["matched_share_within_category"].outcome.reason
+    assert "no category has 10 images" in found.of_set["matched_share_within_category"].outcome.reason
+
+
+def test_topics_of_small_categories_are_not_taken_for_overlap() -> None:
+    for seed in range(5):
+        found = look(planted(600, 0.0, seed, topics=40, topic=1.0))
+        assert not found.suspected.any()
+        assert found.of_set["decided_by_set"].outcome.value < 0.2
 
 
 def test_each_category_is_told_by_itself() -> None:
@@ -94,7 +102,7 @@ def test_each_category_is_told_by_itself() -> None:
 def test_every_number_carries_its_counts() -> None:
     found = look(planted(120, 0.5, 8, topics=2))
     for kind, finding in found.of_set.items():
-        if kind not in ("phrases", "least_share"):  # nothing is estimated there
+        if kind not in ("phrases", "least_share", "decided_by_set"):  # nothing is estimated there
             details = finding.details
             assert details["low"] <= finding.outcome.value <= details["high"], kind
             assert (details["n"], details["total"]) == (120, 120)

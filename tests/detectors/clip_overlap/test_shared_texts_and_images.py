@@ -13,6 +13,7 @@ from vsil_audit.detectors.base import SetContext
 from vsil_audit.detectors.clip_overlap import learning, sharing
 from vsil_audit.detectors.clip_overlap.learning import Learned, learn
 from vsil_audit.detectors.clip_overlap.smallest import hashed
+from vsil_audit.detectors.clip_overlap.uses import Uses
 from vsil_audit.pair import Abstained
 
 TEMPLATES, IMAGES, EACH = 40, 400, 3
@@ -151,9 +152,44 @@ def test_in_a_sample_what_many_pairs_use_is_known_of_other_images_too(monkeypatc
     made = with_blanks(planted(600, 0.0, 8), 0.5, 3)
     learned = learnt(made)
     counts = Counter(names[0] for names in made.names)
-    blanks = {hashed(0, f"blank-{k}"): counts[f"blank-{k}"] for k in range(3)}
-    for name, uses in blanks.items():
-        assert learned.pool.uses[name] == pytest.approx(uses, rel=0.3)
+    names = [hashed(0, name) for name in counts]
+    assert learned.pool.uses.of(names).tolist() == list(counts.values())
+
+
+def test_versions_of_one_image_beside_a_text_are_not_lucky_together() -> None:
+    """Each text beside 20 images that are nearly one: by chance alone some text's are the nearest of all."""
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        made = planted(600, 0.0, seed)
+        for i in range(600):
+            made.queries[i], made.texts[i] = f"text {i // 20}", made.texts[i - i % 20]
+            made.images[i] = unit(made.images[i - i % 20] + 0.1 * unit(generator.standard_normal((1, 64))))
+        assert not look(made).suspected.any()
+
+
+def test_an_image_that_many_pairs_share_does_not_hide_a_pairs_own() -> None:
+    made = planted(600, 0.5, 3, noise=0.3)
+    logo = unit(np.random.default_rng(1).standard_normal((1, 64)))
+    for i in range(600):
+        made.names[i], made.images[i] = ["logo", *made.names[i]], np.concatenate([logo, made.images[i]])
+    found = look(made)
+    assert found.suspected[made.tied].mean() > 0.9
+    assert (found.suspected & ~made.tied).sum() <= 0.15 * found.suspected.sum()
+    assert found.within("matched_share", made.tied.mean())
+
+
+@pytest.mark.parametrize("things", [100, 10_000, 100_000])
+def test_uses_are_counted_in_flat_memory_and_never_too_low(things: int) -> None:
+    generator = np.random.default_rng(things)
+    keys = generator.integers(1 << 64, size=things, dtype=np.uint64)
+    times = generator.integers(1, 5, size=things)
+    uses = Uses(things)
+    for part in np.array_split(generator.permutation(np.repeat(keys, times)), 7):
+        uses.add(part)
+    found = uses.of(keys)
+    assert (found >= times).all()
+    assert (found > times).mean() < 0.01
+    assert uses.of(generator.integers(1 << 64, size=100, dtype=np.uint64)).mean() < 1.1
 
 
 def with_blanks(made: World, share: float, blanks: int) -> World:

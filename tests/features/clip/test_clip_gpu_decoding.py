@@ -29,6 +29,7 @@ from vsil_audit.features.clip.in_use import ClipInUse
 from vsil_audit.features.clip.model import ClipSettings, find_clip
 from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.facts import ImageFacts
+from vsil_audit.features.image_opening import ImageOpener
 from vsil_audit.features.pipeline import ImagePipeline
 from vsil_audit.pair import ImageRef
 from vsil_audit.runs import plan as planning
@@ -242,13 +243,13 @@ def test_a_file_that_no_decoder_opens_has_the_error_of_the_worker(
     """As if something passed for plain that is not: the error still is the worker's."""
     exact, _ = facts_of(mixed, model, tmp_path / "exact", "cpu")
     given.failing = {"plain-00.jpg"}
-    ask = ImagePipeline._ask
+    opened = ImageOpener.open
 
-    def broken(pipeline: ImagePipeline, data: bytes, wanted: Any, way: Preprocessing | None) -> Any:
+    def broken(opener: ImageOpener, data: bytes, wanted: Any, way: Preprocessing | None) -> Any:
         cut = data[:900] if data == (mixed / "plain-00.jpg").read_bytes() and way and not way.on_gpu else data
-        return ask(pipeline, cut, wanted, way)
+        return opened(opener, cut, wanted, way)
 
-    monkeypatch.setattr(ImagePipeline, "_ask", broken)
+    monkeypatch.setattr(ImageOpener, "open", broken)
     found, _ = facts_of(mixed, model, tmp_path / "gpu", "gpu")
     error = found.pop("plain-00.jpg").error
     assert error is not None

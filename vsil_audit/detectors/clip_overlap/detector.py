@@ -150,7 +150,7 @@ class ClipOverlap:
     def _sampled_ranks(self, learned: Learned, *, one_image: bool) -> Ranks:
         sample = learned.sample
         if one_image:
-            sample = tuple(replace(pair, images=pair.images[:1], names=pair.names[:1]) for pair in sample)
+            sample = tuple(_by_one_image(pair, learned) for pair in sample)
         return ranks(sample, learned.pool, learned.categories)
 
     def _no_phrases(self, context: SetContext) -> Iterable[Finding]:
@@ -161,6 +161,12 @@ class ClipOverlap:
 
 def _compared(pair: Pair, vectors: PairVectors, seed: int) -> ComparedPair:
     return ComparedPair(vectors.text, vectors.images, keys_of(pair), names_of(vectors, seed), pair.category)
+
+
+def _by_one_image(pair: ComparedPair, learned: Learned) -> ComparedPair:
+    """The pair with the one of its images that the fewest pairs use."""
+    own = int(learned.pool.uses.of(pair.names).argmin())
+    return replace(pair, images=pair.images[own : own + 1], names=pair.names[own : own + 1])
 
 
 def _mismatched(learned: Learned, seed: int) -> Floats:

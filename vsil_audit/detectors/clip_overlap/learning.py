@@ -4,16 +4,17 @@ images stand beside. In flat memory."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vsil_audit.detectors.base import Batch, SetContext
-from vsil_audit.detectors.clip_overlap.sharing import Found, Links, keys_of
+from vsil_audit.detectors.clip_overlap.sharing import Found, Links, keys_of, text_of
 from vsil_audit.detectors.clip_overlap.smallest import Smallest, hashed
 from vsil_audit.detectors.clip_overlap.standing import Pool
+from vsil_audit.detectors.clip_overlap.uses import Uses, UsesIn, salt
 from vsil_audit.detectors.clip_overlap.vectors import ComparedPair, PairVectors, Vectors, read_batch
 from vsil_audit.pair import Abstained, Failed, Pair
 
@@ -27,7 +28,6 @@ MOST_CATEGORIES = 2048
 SAMPLED = 4096
 """Pairs that the statements about the whole set rest on."""
 _MOST_ROWS = 16 * SAMPLED
-_OFTEN = 5  # sampled pairs from which it is estimated how many pairs of the set use an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Learned:
 
 def learn(context: SetContext) -> Learned:
     """Two streaming passes: an image taken for its category may have stood beside other texts before."""
-    learner = _Learner(context.seed)
+    learner = _Learner(context.seed, context.n_pairs)
     for batch in context.read():
         learner.look_at(batch)
     links = Links(learner.kept())
@@ -60,8 +60,9 @@ def names_of(vectors: PairVectors, seed: int) -> tuple[int, ...]:
 
 
 class _Learner:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, n_pairs: int) -> None:
         self._seed = seed
+        self._uses = Uses(n_pairs)
         self._images = _Images(IN_SET)
         self._categories: dict[str, _Images] | None = {}
         self._size = IN_CATEGORY
@@ -71,19 +72,22 @@ class _Learner:
         self._unusable: Counter[str] = Counter()
 
     def look_at(self, batch: Batch) -> None:
+        used: list[int] = []
         for pair, vectors in zip(batch.pairs, read_batch(batch), strict=True):
             match vectors.refusal:
                 case None:
-                    self._learn(pair, vectors)
+                    used += self._learn(pair, vectors)
                 case Abstained(reason):
                     self._unusable[reason] += 1
                 case Failed(kind):
                     self._unusable[kind.replace("_", " ")] += 1
+        self._uses.add(np.array(used, dtype=np.uint64))
 
-    def _learn(self, pair: Pair, vectors: PairVectors) -> None:
+    def _learn(self, pair: Pair, vectors: PairVectors) -> list[int]:
+        """What the pair uses: its text and its images, in the set and in its category."""
         self._usable += 1
         category = self._category(pair.category)
-        names = names_of(vectors, self._seed)
+        names, keys = names_of(vectors, self._seed), keys_of(pair)
         for key, vector in zip(names, vectors.images, strict=True):
             self._images.add(key, vector)
             if category is not None:
@@ -93,9 +97,14 @@ class _Learner:
 
         def kept() -> ComparedPair:
             halves = vectors.text.astype(np.float16), vectors.images.astype(np.float16)
-            return ComparedPair(*halves, keys_of(pair), names, pair.category)
+            return ComparedPair(*halves, keys, names, pair.category)
 
         self._sample.offer(hashed(self._seed, pair.id), kept, len(vectors.text) + len(vectors.images))
+        used = [text_of(keys), *names]
+        if pair.category is None:
+            return used
+        salted = salt(pair.category)
+        return used + [key ^ salted for key in used]
 
     def _category(self, name: str | None) -> _Images | None:
         """The images of a category so far; None where there are too many categories to compare within."""
@@ -122,24 +131,11 @@ class _Learner:
         return {key for images in pools for key in images.kept()}
 
     def learned(self, found: Found) -> Learned:
-        sample = tuple(self._sample.things())
-        scale = self._usable / max(len(sample), 1)
-        members: dict[str, list[ComparedPair]] = {}
-        for pair in sample:
-            if pair.category is not None:
-                members.setdefault(pair.category, []).append(pair)
         pools = {
-            name: images.pool(found, _often(members.get(name, ()), scale))
-            for name, images in (self._categories or {}).items()
+            name: images.pool(found, UsesIn(self._uses, name)) for name, images in (self._categories or {}).items()
         }
-        pool = self._images.pool(found, _often(sample, scale))
-        return Learned(pool, pools, sample, self._usable, self._unusable)
-
-
-def _often(sample: Sequence[ComparedPair], scale: float) -> dict[int, float]:
-    """Images that many of the sampled pairs use, and about how many pairs of the set do."""
-    uses = Counter(name for pair in sample for name in pair.names)
-    return {name: n * scale for name, n in uses.items() if n >= _OFTEN}
+        pool = self._images.pool(found, UsesIn(self._uses))
+        return Learned(pool, pools, tuple(self._sample.things()), self._usable, self._unusable)
 
 
 class _Images(Smallest[npt.NDArray[np.float16]]):
@@ -151,11 +147,10 @@ class _Images(Smallest[npt.NDArray[np.float16]]):
         self.offer(key, lambda: vector.astype(np.float16))
         return len(self) - before
 
-    def pool(self, found: Found, often: Mapping[int, float]) -> Pool:
-        """Without those of which it is not known what they stand beside. `often`: uses of images that are not in it."""
+    def pool(self, found: Found, uses: UsesIn) -> Pool:
+        """Without those of which it is not known what they stand beside."""
         kept = [(key, vector) for key, vector in zip(self.kept(), self.things(), strict=True) if key in found]
         vectors = np.stack([vector for _, vector in kept]) if kept else np.zeros((0, 0), dtype=np.float16)
         names = [key for key, _ in kept]
         weights = np.array([self.offered(key) for key in names], dtype=np.float64)
-        uses = {**often, **{key: float(self.offered(key)) for key in self.kept()}}
         return Pool(vectors, found.beside(names), weights, uses, self.whole and len(kept) == len(self))

@@ -15,8 +15,8 @@ from vsil_audit.stats.retrieval import Floats
 
 LEAST = 9
 """Distractors without which no pair could be suspected whatever its rank: from here p reaches FALSE_DISCOVERIES."""
-LEAST_IN_CATEGORY = 19
-"""Distractors of the same category from which the rank within it takes part in the verdict: it can reach p = 0.05."""
+LEAST_IN_CATEGORY = 9
+"""Distractors of the same category from which the rank within it takes part in the verdict, as in the set."""
 FALSE_DISCOVERIES = 0.1
 _REJECTED = FALSE_DISCOVERIES * (1 + 1e-9)  # a p-value of 1/100 that came out as 0.01 and a bit is still 1/100
 

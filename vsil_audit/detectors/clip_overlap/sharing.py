@@ -22,6 +22,11 @@ def keys_of(pair: Pair) -> tuple[int, int]:
     return hashed(0, f"text:{pair.text.strip().casefold()}"), hashed(0, f"scenario:{scenario}")
 
 
+def text_of(keys: tuple[int, int]) -> int:
+    """The text's of a pair's keys."""
+    return keys[0]
+
+
 class Beside:
     """What each image of a pool stands beside: the image in column `columns[i]` with `keys[i]`. A pair's own images
     stand beside its own keys."""

@@ -24,7 +24,7 @@ from vsil_audit.stats.retrieval import Floats, expected_recall
 
 CANDIDATES = 100
 """Images among which a text must find its own, in the whole set."""
-CANDIDATES_IN_CATEGORY = LEAST_IN_CATEGORY + 1
+CANDIDATES_IN_CATEGORY = 20
 LEAST_CANDIDATES = 10
 MOST_CATEGORIES = 50
 WITHIN = "_within_category"
@@ -74,6 +74,7 @@ class WholeSet:
             CANDIDATES_IN_CATEGORY, refusal or f"no category has {LEAST_IN_CATEGORY + 1} images to compare",
         )  # fmt: skip
         yield self._least_share(found, refusal)
+        yield self._by_set_alone(found, refusal)
         for scope in (whole, inside):
             bits, rows = self._bits(scope)
             yield self._share(scope)
@@ -91,6 +92,19 @@ class WholeSet:
         n = int(found.scored.sum())
         return self._finding("least_share", Interval(least, None, None, n, "none: counted, not estimated"), {
             "tells": "smallest share of overlapping pairs that a set of this size can show: of fewer, none is flagged",
+            "unit": "share",
+        })  # fmt: skip
+
+    def _by_set_alone(self, found: Ranks, refusal: str) -> Finding:
+        kind, n = "decided_by_set", int(found.scored.sum())
+        if not n:
+            return self._abstained(kind, refusal)
+        categories = [pair.category is not None for pair in self._learned.sample]
+        if not any(categories):
+            return self._abstained(kind, "pairs have no categories: the set decides, where topic may be enough")
+        share = float((found.scored & ~found.categorised & np.array(categories)).sum()) / n
+        return self._finding(kind, Interval(share, None, None, n, "none: counted, not estimated"), {
+            "tells": "share of pairs with too few images of their category: the set decides, where topic may be enough",
             "unit": "share",
         })  # fmt: skip
 
@@ -153,7 +167,8 @@ class WholeSet:
             kind,
             _no_narrower(clustered_mean(bits.influence, together.groups, self._seed), bits, together),
             {
-                "tells": f"bits that the text tells of its image {scope.where}, at least (InfoNCE)",
+                "tells": f"bits that a text tells of which of the different images {scope.where} is its own, at least "
+                "(InfoNCE)",
                 "unit": "bits",
                 "chance": _rounded(floor.null_mean if floor else None),
                 "floor": {name: _rounded(limit) for name, limit in zip(("low", "high"), _floor(bits), strict=True)},
@@ -162,7 +177,8 @@ class WholeSet:
                 "ceiling": _rounded(bits.ceiling),
                 "inverse_temperatures": [_rounded(b) for b in bits.inverses],
             },
-            f"at most {bits.ceiling:.1f} bits can be seen; one pair of each text and image",
+            f"at most {bits.ceiling:.1f} bits can be seen; one pair of each text and image, {len(rows):,} of "
+            f"{len(scope.rows):,}",
             together.note,
         )
 
