@@ -12,16 +12,16 @@ from vsil_audit.detectors.clip_overlap.smallest import hashed
 
 Keys = npt.NDArray[np.uint64]
 _ROWS = 4
-_LEAST_BITS, _MOST_BITS = 16, 21
+_LEAST_BITS, _MOST_BITS = 16, 20
 _PROBES = 4096
 _MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64)
 
 
 class Uses:
     """Counts of hashed things: a count-min sketch (Cormode and Muthukrishnan 2005), the same in whatever order they are
-    added, less what things that were never added seem to count (a quarter of them less). At most 32 MB. Up to some
-    100,000 pairs counts are right but for one in 1,000; of a million, half are too large, by one or two; of a hundred
-    million most are off by less than twenty."""
+    added, less what things that were never added seem to count (a quarter of them less). At most 16 MB. Of
+    100,000 pairs one count in a hundred is too large; of a million most are, by one to three; of a hundred million by
+    about ten."""
 
     def __init__(self, pairs: int) -> None:
         """`pairs`: how many pairs will be looked at."""
