@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +17,14 @@ from vsil_audit.sources.files import is_image_name, leaves_root
 from vsil_audit.sources.mapping import overridden
 from vsil_audit.sources.pattern import ImagePattern, parse_pattern
 from vsil_audit.sources.table_source import TablePart, TableSource
-from vsil_audit.sources.tables import Row, first_of_each_table, open_table, relative_name, table_suffix
+from vsil_audit.sources.tables import (
+    Row,
+    first_of_each_table,
+    may_name_a_table,
+    open_table,
+    relative_name,
+    table_suffix,
+)
 
 _MOST_TABLES_LOOKED_AT = 40
 
@@ -227,10 +235,11 @@ def tables_with(
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Table files directly in `folder`, sorted by name; empty when it is not a folder that can be listed."""
     try:
-        tables = [path for path in folder.iterdir() if table_suffix(path) in suffixes]
+        names = os.listdir(folder)  # noqa: PTH208 - a folder of many images is listed by each layout: names alone
     except OSError:
         return []
-    return sorted(path for path in tables if path.is_file())
+    tables = (folder / name for name in names if may_name_a_table(name))
+    return sorted(path for path in tables if table_suffix(path) in suffixes and path.is_file())
 
 
 def unread_tables(paths: Sequence[Path], read: Collection[Path], root: Path) -> list[Problem]:

@@ -23,6 +23,7 @@ JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
 WORKBOOK_SUFFIXES = frozenset({".xlsx", ".xlsm"})
 TABLE_SUFFIXES = CSV_SUFFIXES | JSON_SUFFIXES | PARQUET_SUFFIXES | WORKBOOK_SUFFIXES
+_ENDINGS = TABLE_SUFFIXES | frozenset(COMPRESSIONS)
 
 TEXT_SUFFIX = ".txt"
 """One prompt a line; not among `TABLE_SUFFIXES`: in a folder most such files are something else."""
@@ -152,6 +153,11 @@ def relative_name(path: Path, root: Path) -> str:
         return path.relative_to(root).as_posix()
     except ValueError:
         return path.name
+
+
+def may_name_a_table(name: str) -> bool:
+    """Whether a file name ends as those of tables do: said at once of the many that do not."""
+    return f".{name.rpartition('.')[2].lower()}" in _ENDINGS
 
 
 def table_suffix(path: Path) -> str | None:
