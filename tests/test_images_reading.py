@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vsil_audit.features.facts import ImageError
-from vsil_audit.images import ImageLimits, locate, read_bytes
+from vsil_audit.images import ImageLimits, RealFolder, locate, read_bytes
 from vsil_audit.pair import ImageRef
 
 LIMITS = ImageLimits(max_file_bytes=1000)
@@ -116,6 +116,34 @@ def test_a_file_is_read_to_its_end_whatever_size_it_claims() -> None:
     text = Path("/proc/version").read_bytes()  # its size is told as 0
     assert read("version", Path("/proc")) == text
     assert read("version", Path("/proc"), ImageLimits(max_file_bytes=len(text) - 1)) == "too_large"
+
+
+def test_a_file_that_grows_is_read_to_its_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "growing.png").write_bytes(b"x" * 100)
+    fstat = os.fstat
+
+    def just_before(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        with (root / "growing.png").open("ab") as file:
+            file.write(b"y" * 70_000)
+        return status
+
+    monkeypatch.setattr(os, "fstat", just_before)
+    found = read_bytes(ImageRef("growing.png", path="growing.png"), root, ImageLimits())
+    assert found == b"x" * 100 + b"y" * 70_000
+
+
+def test_a_folder_whose_links_are_resolved_guards_as_any(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(root)
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (root / "out.png").symlink_to(tmp_path / "secret.png")
+    (root / "in.png").write_bytes(b"image")
+    folder = RealFolder.of(tmp_path / "alias")
+    assert folder == RealFolder(os.path.realpath(root))
+    found = [read_bytes(ImageRef(name, path=name), folder, LIMITS) for name in ("in.png", "out.png", "../secret.png")]
+    assert [one.kind if isinstance(one, ImageError) else one for one in found] == [
+        b"image", "outside_root", "outside_root",
+    ]  # fmt: skip
 
 
 def test_embedded_bytes_are_bounded_too(root: Path) -> None:

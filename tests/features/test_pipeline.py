@@ -299,6 +299,52 @@ def test_names_of_no_image_do_not_hold_up_those_before_them(tmp_path: Path, monk
         assert sum(future.done() for future in futures) < 300
 
 
+def test_a_file_that_cannot_be_read_now_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def hanging(one: ImageRef, *given: Any) -> Any:
+        if one.name == "0.jpg":
+            goes_on.wait(60)
+        return read_bytes(one, *given)
+
+    monkeypatch.setattr(pipeline_module, "read_bytes", hanging)
+    for i in range(30):
+        (tmp_path / f"{i}.jpg").write_bytes(picture(i))
+    with ImagePipeline(tmp_path, PIXELS, workers=2) as pipeline:
+        futures = [pipeline.submit(ref(f"{i}.jpg")) for i in range(30)]
+        assert all(future.result(60).error is None for future in futures[1:])
+        assert not futures[0].done()
+        goes_on.set()
+        assert futures[0].result(60).error is None
+
+
+@pytest.mark.parametrize(("quick", "most"), [(60.0, 1), (0.0, 4)])
+def test_where_reading_is_quick_one_thread_reads_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: float, most: int
+) -> None:
+    at_work, seen = threading.Semaphore(most), list[bool]()
+
+    def watched(*given: Any) -> Any:
+        seen.append(at_work.acquire(blocking=False))
+        time.sleep(0.01)
+        at_work.release()
+        return read_bytes(*given)
+
+    monkeypatch.setattr(pipeline_module, "read_bytes", watched)
+    monkeypatch.setattr(pipeline_module, "_QUICK_SECONDS", quick)
+    monkeypatch.setattr(pipeline_module, "_SECONDS_HELD_UP", 60.0)
+    with ImagePipeline(tmp_path, PIXELS, workers=4) as pipeline:
+        begun = time.monotonic()
+        for future in [pipeline.submit(ref(f"{i}.jpg")) for i in range(80)]:
+            future.result(60)
+        took = time.monotonic() - begun
+    assert all(seen)
+    if most == 1:
+        assert took > 0.8
+
+
 @pytest.mark.parametrize("names", [("a.jpg",), ("a.jpg", "b.jpg")])
 def test_what_is_read_while_it_is_closed_is_waited_for_by_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]

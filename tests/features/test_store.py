@@ -215,3 +215,18 @@ def test_kill_9_leaves_a_sound_store(path: Path) -> None:
         with sqlite3.connect(path) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
+
+
+def test_many_are_asked_for_at_once(path: Path) -> None:
+    digests = [f"{i:064x}" for i in range(40)]
+    with FeatureStore(path) as store:
+        for digest in digests[:20]:
+            store.put(digest, "pixels", "1", digest.encode())
+        store.flush()
+        for digest in digests[20:30]:
+            store.put(digest, "pixels", "1", digest.encode())  # waits to be written
+        store.put(digests[35], "pixels", "2", b"of another version")
+        wanted = {digest: digest.encode() for digest in digests[:30]}
+        assert store.get_each(digests, "pixels", "1") == wanted
+        assert store.get_each([], "pixels", "1") == {}
+    assert store.get_each(digests, "pixels", "1") == {}  # closed: nothing is known any more, and nothing is raised

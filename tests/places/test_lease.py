@@ -75,10 +75,10 @@ def test_who_lost_the_lease_writes_no_more(monkeypatch: pytest.MonkeyPatch) -> N
     with leased(RUN, ".lock"):
         time.sleep(0.1)
         check_lease(RUN / "pairs" / "a")
-        FILE.write(owner())
         deadline = time.monotonic() + 5
         while not lease._lost and time.monotonic() < deadline:
-            time.sleep(0.02)
+            FILE.write(owner())  # again and again, as its owner would: a renewal under way may have written over it
+            time.sleep(0.05)
         with pytest.raises(RunFolderError, match="has taken over"):
             check_lease(RUN / "pairs" / "a")
         check_lease(RemotePath("failing://bucket/run2/pairs/a"))

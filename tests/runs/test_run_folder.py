@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from vsil_audit.errors import RunFolderError
 from vsil_audit.features.facts import ImageError, ImageFacts, OcrLine
 from vsil_audit.pair import Abstained, Evidence, Failed, Finding, ImageRef, Origin, Pair, Problem, Scored, Verdict
 from vsil_audit.runs import arrow
+from vsil_audit.runs import folder as folder_module
 from vsil_audit.runs.folder import RunFolder, write_atomically
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -102,3 +104,31 @@ def test_a_damaged_shard_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "findings" / "hygiene" / "part-00000.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(RunFolderError, match=r"part-00000\.parquet"):
         list(folder.findings("hygiene", 0))
+
+
+def test_a_small_set_is_decoded_once_and_a_large_one_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [Batch(i, (Pair(f"p{i}", "x" * 300),), ((ImageFacts("a.png", "ab" * 32),),)) for i in range(6)]
+    writing = RunFolder(tmp_path)
+    for batch in batches:
+        writing.write_batch(batch, [], [])
+    decoded: list[int] = []
+    decode = arrow.pairs_from_table
+
+    def counting(table: pa.Table) -> tuple[Pair, ...]:
+        pairs = decode(table)
+        decoded.extend(int(pair.id[1:]) for pair in pairs)
+        return pairs
+
+    monkeypatch.setattr(arrow, "pairs_from_table", counting)
+    small = RunFolder(tmp_path)
+    assert [list(small.batches()) for _ in range(3)] == [batches] * 3
+    assert decoded == [0, 1, 2, 3, 4, 5]
+    decoded.clear()
+    monkeypatch.setattr(folder_module, "_DECODED_BYTES", 1200)
+    large = RunFolder(tmp_path)
+    assert [list(large.batches()) for _ in range(2)] == [batches] * 2
+    assert decoded[:6] == [0, 1, 2, 3, 4, 5]
+    assert decoded[6:] == list(range(6 - len(decoded[6:]), 6)), "the first ones stay"
+    assert 0 < len(decoded[6:]) < 6

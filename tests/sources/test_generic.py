@@ -471,3 +471,14 @@ def test_chat_messages_carry_query_and_images(tmp_path: Path) -> None:
     assert [(p.text, [image.path for image in p.images]) for p in pairs] == [
         ("Why so?", [f"{n}.png"]) for n in range(4)
     ]
+
+
+def test_what_is_read_is_inferred_of_a_table_that_is_read(tmp_path: Path) -> None:
+    rows = questions(5, category=lambda n: f"c{n % 2}", topic=lambda n: f"t{n}")
+    csv_file(tmp_path / "prompts.csv", rows)
+    csv_file(tmp_path / "a_results.csv", [{**row, "label": "unsafe"} for row in rows])  # the first by name
+    source = opened(tmp_path)
+    pairs, problems = read(source)
+    assert [(p.kind, p.origin.file) for p in problems] == [("not_read", "a_results.csv")]
+    assert {pair.origin.file for pair in pairs} == {"prompts.csv"}
+    assert source.mapping.label is None

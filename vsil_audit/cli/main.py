@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -73,6 +74,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point: expected errors become one clear message and an exit code."""
     _escape_what_the_terminal_lacks()
+    gc.set_threshold(50_000, 20, 20)  # a command makes few cycles and many small things: a tenth of a scan was looking
     try:
         code = cli.main(standalone_mode=False)
     except VsilAuditError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import PIL
@@ -26,16 +28,19 @@ class KeptFacts:
         self._pixels_version = f"{decoding}; {bounds}"
         self._text_version = f"{ocr_version()}; {decoding}" if work is Work.TEXT else ""
 
-    def get(self, digest: str) -> ImageFacts | None:
-        packed = self._store.get(digest, self._feature, self._pixels_version)
-        text = self._store.get(digest, "text", self._text_version) if packed and self._work is Work.TEXT else None
-        if packed is None or (text is None and self._work is Work.TEXT):
-            return None
-        try:
-            facts = unpack_pixels(packed)
-            return facts if text is None else replace(facts, ocr=unpack_text(text))
-        except (ValueError, KeyError, TypeError):  # not what this version would write: work it out again
-            return None
+    def get(self, digests: Sequence[str]) -> dict[str, ImageFacts]:
+        """Of those of `digests` of which all that is wanted is kept."""
+        packed = self._store.get_each(digests, self._feature, self._pixels_version)
+        texts: dict[str, bytes] = {}
+        if self._work is Work.TEXT:
+            texts = self._store.get_each(list(packed), "text", self._text_version)
+            packed = {digest: packed[digest] for digest in texts}
+        found: dict[str, ImageFacts] = {}
+        for digest, value in packed.items():
+            with suppress(ValueError, KeyError, TypeError):  # not what this version would write: work it out again
+                facts = unpack_pixels(value)
+                found[digest] = replace(facts, ocr=unpack_text(texts[digest])) if digest in texts else facts
+        return found
 
     def put(self, facts: ImageFacts) -> None:
         self._store.put(facts.digest, self._feature, self._pixels_version, pack_pixels(facts))

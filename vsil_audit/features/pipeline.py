@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from vsil_audit.features.image_opening import ImageOpener
 from vsil_audit.features.kept_facts import KeptFacts
 from vsil_audit.features.store import FeatureStore
 from vsil_audit.features.worker_pool import WORKER_MODULE, available_cpus
-from vsil_audit.images import ImageLimits, read_bytes, wrong_extension
+from vsil_audit.images import ImageLimits, RealFolder, read_bytes, wrong_extension
 from vsil_audit.pair import ImageRef
 from vsil_audit.places.addresses import Place
 from vsil_audit.places.mirror import image_root
@@ -42,6 +42,8 @@ _READ_AHEAD = 2
 _FETCH_AHEAD = 16
 _AT_ONCE = 16
 _SECONDS_AT_ONCE = 0.003
+_QUICK_SECONDS = 0.003
+_SECONDS_HELD_UP = 0.1
 _BYTES_AT_ONCE = 8 << 20
 _SECONDS_TO_CLOSE = 5.0
 _Key = tuple[str, str]
@@ -111,7 +113,8 @@ class ImagePipeline:
         worker_module: str = WORKER_MODULE,
         clip: ImageVectors | None = None,
     ) -> None:
-        self.root = image_root(root) if isinstance(root, Path) else root
+        place = image_root(root) if isinstance(root, Path) else root
+        self.root = RealFolder.of(place) if isinstance(place, Path) else place
         self.needs = needs
         self.limits = limits or ImageLimits()
         self.workers = max(1, workers or available_cpus())
@@ -126,6 +129,7 @@ class ImagePipeline:
         self._submitted: queue.SimpleQueue[tuple[ImageRef, _Waiting] | None] = queue.SimpleQueue()
         self._to_open: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(self.workers)
+        self._turn = threading.Lock()
         self._left_to_gpu = itertools.count()
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -212,21 +216,44 @@ class ImagePipeline:
     # reading, hashing, looking up
 
     def _read(self) -> None:
-        while (first := self._submitted.get()) is not None:
-            read: list[_Read] = []
-            for ref, waiting in self._at_hand(first, read):
-                try:
-                    image = self._hashed(ref, waiting)
-                except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller, not end the thread
-                    self._fail([_reference_key(ref)], waiting, error)
-                    image = None
-                if image is None:
-                    self._arrived()
-                else:
-                    read.append(image)
-            if read:
-                self._look_up(read)
-            del read, image
+        quick = not self._fetches
+        while True:
+            alone = quick and self._takes_turn()
+            try:
+                if (first := self._submitted.get()) is None:
+                    return
+                quick = self._read_some(first)
+            finally:
+                if alone:
+                    self._turn.release()
+
+    def _takes_turn(self) -> bool:
+        """Threads that read what is soon read would only fight for the interpreter: one does, unless it is held up."""
+        while not self._turn.acquire(timeout=_SECONDS_HELD_UP):
+            if self._closed or not self._submitted.empty():
+                return False
+        return True
+
+    def _read_some(self, first: tuple[ImageRef, _Waiting]) -> bool:
+        """Read it, and others at hand; returns whether that was quick."""
+        began = time.monotonic()
+        read: list[_Read] = []
+        n = 0
+        for ref, waiting in self._at_hand(first, read):
+            n += 1
+            try:
+                image = self._hashed(ref, waiting)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller, not end the thread
+                self._fail([_reference_key(ref)], waiting, error)
+                image = None
+            if image is None:
+                self._arrived()
+            else:
+                read.append(image)
+        quick = not self._fetches and time.monotonic() - began < n * _QUICK_SECONDS
+        if read:
+            self._look_up(read)
+        return quick
 
     def _at_hand(self, first: tuple[ImageRef, _Waiting], read: Sequence[_Read]) -> Iterator[tuple[ImageRef, _Waiting]]:
         """The first, and what else was submitted, as long as together it is soon read and not much to hold. Looked up
@@ -287,14 +314,13 @@ class ImagePipeline:
                 self._room.acquire()
             self._leave(_Task(partial(self._complete, image, facts, vector), image.keys, image.waiting, has_room=True))
 
-    def _kept_of(self, digests: Sequence[str]) -> Iterable[tuple[ImageFacts | None, npt.NDArray[np.float32] | None]]:
+    def _kept_of(self, digests: Sequence[str]) -> Sequence[tuple[ImageFacts | None, npt.NDArray[np.float32] | None]]:
         """Facts and vectors from the stores, but for what comes of opening an image that must be opened anyway."""
-        if self._clip is None:
-            return [(self._kept.get(digest) if self._kept else None, None) for digest in digests]
-        vectors = self._clip.images.kept(digests)
-        wanted = [self._kept is not None and (v is not None or self._work_wanted is not Work.HEADER) for v in vectors]
-        facts = [self._kept.get(d) if self._kept and want else None for d, want in zip(digests, wanted, strict=True)]
-        return zip(facts, vectors, strict=True)
+        vectors = self._clip.images.kept(digests) if self._clip else [None] * len(digests)
+        always = self._clip is None or self._work_wanted is not Work.HEADER
+        wanted = [digest for digest, vector in zip(digests, vectors, strict=True) if always or vector is not None]
+        facts = self._kept.get(wanted) if self._kept and wanted else {}
+        return [(facts.get(digest), vector) for digest, vector in zip(digests, vectors, strict=True)]
 
     def _leave(self, task: _Task) -> None:
         """To a worker; when this is closed, to nobody."""

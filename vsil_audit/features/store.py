@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -79,19 +80,33 @@ class FeatureStore:
 
     def get(self, digest: str, feature: str, version: str) -> bytes | None:
         """The value put under that key, or None."""
-        key = (digest, feature, version)
+        return self.get_each([digest], feature, version).get(digest)
+
+    def get_each(self, digests: Sequence[str], feature: str, version: str) -> dict[str, bytes]:
+        """The values put for those of `digests`, at most some hundreds, that have one: one question to the database."""
+        found: dict[str, bytes] = {}
         with self._lock:
-            held = self._waiting.get(key) or self._memory.get(key)
-            if held is not None or self._connection is None:
-                return held
+            for digest in digests:
+                key = (digest, feature, version)
+                held = self._waiting.get(key) or self._memory.get(key)
+                if held is not None:
+                    found[digest] = held
+            missing = [digest for digest in digests if digest not in found]
+            if not missing or self._connection is None:
+                return found
+            marks = ", ".join("?" * len(missing))
             try:
-                row = self._connection.execute(
-                    "SELECT value FROM features WHERE digest = ? AND feature = ? AND version = ?", key
-                ).fetchone()
+                rows = self._connection.execute(
+                    f"SELECT digest, value FROM features WHERE digest IN ({marks}) AND feature = ? AND version = ?",  # noqa: S608
+                    (*missing, feature, version),
+                ).fetchall()
             except sqlite3.Error as error:
                 self._recover(error)
-                return None
-            return _checked(bytes(row[0])) if row else None
+                return found
+        for digest, stored in rows:
+            if (value := _checked(bytes(stored))) is not None:
+                found[digest] = value
+        return found
 
     def put(self, digest: str, feature: str, version: str, value: bytes) -> None:
         """Keep `value`; it is written with others, at the latest by `flush` or `close`."""

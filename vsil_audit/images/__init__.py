@@ -4,7 +4,7 @@ from vsil_audit.images.decoding import DecodedImage, ImageHeader, decode, inspec
 from vsil_audit.images.formats import wrong_extension
 from vsil_audit.images.limits import ImageLimits
 from vsil_audit.images.plain_jpeg import is_plain_jpeg
-from vsil_audit.images.reading import locate, read_bytes
+from vsil_audit.images.reading import RealFolder, locate, read_bytes
 from vsil_audit.images.remote import Network
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ImageHeader",
     "ImageLimits",
     "Network",
+    "RealFolder",
     "decode",
     "inspect",
     "is_plain_jpeg",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsil_audit.features.facts import ImageError
@@ -27,7 +28,21 @@ _OPEN_FLAGS = (
 )
 
 
-def read_bytes(ref: ImageRef, root: Place, limits: ImageLimits, network: Network | None = None) -> bytes | ImageError:
+@dataclass(frozen=True, slots=True)
+class RealFolder:
+    """A folder, links resolved once, for who reads many files in it."""
+
+    path: str
+
+    @classmethod
+    def of(cls, folder: Path) -> RealFolder:
+        """Raises OSError and ValueError for a name that no folder can have."""
+        return cls(os.path.realpath(folder))
+
+
+def read_bytes(
+    ref: ImageRef, root: Place | RealFolder, limits: ImageLimits, network: Network | None = None
+) -> bytes | ImageError:
     """The bytes that `ref` stands for, or why there are none. Never raises for what a dataset may contain.
 
     A path is taken relative to `root`; `..`, absolute paths and symbolic links that lead outside are refused.
@@ -45,12 +60,12 @@ def read_bytes(ref: ImageRef, root: Place, limits: ImageLimits, network: Network
     return file if isinstance(file, ImageError) else _read_file(file, limits)
 
 
-def locate(path: str, root: Path) -> Path | ImageError:
+def locate(path: str, root: Path | RealFolder) -> Path | ImageError:
     """The real file that `path` names inside `root`, links resolved; whether it exists is not looked at."""
     if (refused := refused_path(path)) is not None:
         return refused
     try:
-        real_root = os.path.realpath(root)
+        real_root = (root if isinstance(root, RealFolder) else RealFolder.of(root)).path
         real = _below(real_root, path)
     except (OSError, ValueError) as error:
         return ImageError("unreadable", f"the file name cannot be used: {_reason(error)}")
@@ -96,6 +111,8 @@ def _read_file(file: Path, limits: ImageLimits) -> bytes | ImageError:
 def _read_all(descriptor: int, size: int, most: int) -> bytes:
     """Up to `most` bytes; `size` are expected, but the file may be growing. Memory is asked for as it is needed."""
     data = os.read(descriptor, min(size + 1, most))
+    if len(data) == size:
+        return data  # one byte more was asked for: it has not grown
     while len(data) < most and (more := os.read(descriptor, min(max(len(data), 1 << 16), most - len(data)))):
         data += more
     return data

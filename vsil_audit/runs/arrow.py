@@ -85,6 +85,12 @@ FINDINGS = pa.schema(
 )
 
 
+def begin() -> None:
+    """Have pyarrow import pandas now, which it does at its first conversion wherever pandas is installed: beside
+    threads at work that import takes about twice as long."""
+    pa.array([], pa.null())
+
+
 def canonical_json(value: object) -> str:
     """JSON text that is the same for equal values: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

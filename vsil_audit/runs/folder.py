@@ -23,7 +23,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,8 +32,8 @@ from pydantic import ValidationError
 from vsil_audit.detectors.base import Batch, ClipVectors
 from vsil_audit.detectors.chat import Observation
 from vsil_audit.errors import RunFolderError
-from vsil_audit.features.facts import ImageError
-from vsil_audit.pair import Finding, Problem
+from vsil_audit.features.facts import ImageError, ImageFacts
+from vsil_audit.pair import Finding, Pair, Problem
 from vsil_audit.places.addresses import Place
 from vsil_audit.places.ahead import read_ahead
 from vsil_audit.places.lease import check_lease
@@ -46,6 +46,9 @@ from vsil_audit.runs.summary import Summary
 
 A = TypeVar("A")
 B = TypeVar("B")
+Decoded: TypeAlias = "tuple[tuple[Pair, ...], tuple[tuple[ImageFacts, ...], ...]]"
+_DECODED_BYTES = 4 << 20
+"""Arrow bytes of batches that stay decoded, some five times as much as objects: a set of ten thousand pairs."""
 
 
 def write_atomically(path: Place, data: bytes) -> None:
@@ -89,10 +92,13 @@ def _part(index: int) -> str:
 
 
 class RunFolder:
-    """Reads and writes one run folder. Holds nothing but its path, and for a remote one which parts were seen."""
+    """Reads and writes one run folder. Committed batches never change: of a small set they are decoded once and stay.
+    Of a remote one it is remembered which parts were seen."""
 
     def __init__(self, path: Place) -> None:
         self.path = path
+        self._decoded: dict[int, Decoded] = {}
+        self._room = _DECODED_BYTES
         self._seen: dict[RemotePath, set[RemotePath]] = {}
 
     def remove_rests(self) -> None:
@@ -154,10 +160,21 @@ class RunFolder:
 
     def read_batch(self, index: int, *, clip: bool = False) -> Batch:
         """`clip`: with its CLIP vectors."""
-        part = _part(index)
-        pairs = arrow.pairs_from_table(self._table(self.path / "pairs" / part))
-        images = arrow.facts_from_table(self._table(self.path / "images" / part), len(pairs))
+        pairs, images = self._decoded.get(index) or self._decode(index)
         return Batch(index, pairs, images, self._clip(index, len(pairs), sum(map(len, images))) if clip else None)
+
+    def _decode(self, index: int) -> Decoded:
+        """What batch `index` holds. The first ones stay in memory: the set is read from its beginning again and again,
+        where the last ones would always be those just dropped."""
+        part = _part(index)
+        tables = [self._table(self.path / folder / part) for folder in ("pairs", "images")]
+        pairs = arrow.pairs_from_table(tables[0])
+        decoded = pairs, arrow.facts_from_table(tables[1], len(pairs))
+        size = sum(table.nbytes for table in tables)
+        if size <= self._room:
+            self._room -= size
+            self._decoded[index] = decoded
+        return decoded
 
     def _clip(self, index: int, n_texts: int, n_images: int) -> ClipVectors:
         file = self._clip_file(index)

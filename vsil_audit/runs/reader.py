@@ -25,6 +25,7 @@ from vsil_audit.features.store import FeatureStore
 from vsil_audit.images import ImageLimits
 from vsil_audit.pair import Pair, Problem
 from vsil_audit.places.addresses import Place
+from vsil_audit.runs import arrow
 from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.progress import Progress
 
@@ -77,6 +78,7 @@ class Reader:
 
     def __enter__(self) -> Reader:
         wanted = self.settings
+        arrow.begin()
         self._store = store = FeatureStore(wanted.cache / "features.sqlite" if wanted.cache else None)
         self._open.enter_context(store)
         if wanted.clip is not None:

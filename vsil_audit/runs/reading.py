@@ -11,10 +11,12 @@ from vsil_audit.runs.folder import RunFolder
 from vsil_audit.runs.plan import ScanOptions, ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.reader import RawBatch, Reader
-from vsil_audit.sources.base import Source
+from vsil_audit.sources.base import Item, Source
 
 _BATCH_BYTES = 64 << 20
 _COUNT_TABLES_UP_TO = 64 << 20
+_HELD_BYTES = 16 << 20
+_BYTES_AN_ITEM = 2_000
 
 
 def raw_batches(source: Source, options: ScanOptions) -> Iterator[RawBatch]:
@@ -69,19 +71,56 @@ def count_pairs(source: Source, up_to: int | None = None) -> int:
     return sum(1 for _ in islice((item for item in source.read() if isinstance(item, Pair)), up_to))
 
 
-def expected_pairs(plan: ScanPlan) -> int | None:
+def expected_pairs(source: Source, options: ScanOptions) -> int | None:
     """For the progress bar: how many pairs will be read, or None where counting would cost a long pass."""
-    wanted = plan.options.limit or plan.options.sample
-    if sum(table.stat().st_size for table in plan.source.tables()) > _COUNT_TABLES_UP_TO:
+    wanted = options.limit or options.sample
+    if sum(table.stat().st_size for table in source.tables()) > _COUNT_TABLES_UP_TO:
         return wanted
-    return count_pairs(plan.source, wanted)
+    return count_pairs(source, wanted)
+
+
+class ReadOnce:
+    """A source whose items, where a first whole pass shows that they are few, stay in memory: counting and reading make
+    one pass over its tables. The items of a larger one are read at each pass."""
+
+    def __init__(self, source: Source) -> None:
+        self.layout, self.root, self.view = source.layout, source.root, source.view
+        self.views, self.mapping = source.views, source.mapping
+        self.tables = source.tables
+        self._read = source.read
+        self._items: list[Item] | None = None
+
+    def read(self) -> Iterator[Item]:
+        if self._items is not None:
+            yield from self._items
+            return
+        items: list[Item] = []
+        size = 0
+        for item in self._read():
+            if size <= _HELD_BYTES:
+                items.append(item)
+                size += _bytes_of(item)
+            else:
+                items.clear()
+            yield item
+        if size <= _HELD_BYTES:
+            self._items = items
+
+
+def _bytes_of(item: Item) -> int:
+    """Roughly."""
+    if isinstance(item, Problem):
+        return _BYTES_AN_ITEM
+    texts = len(item.text) + len(item.description or "")
+    return _BYTES_AN_ITEM + texts + sum(len(ref.data) for ref in item.images if ref.data is not None)
 
 
 def read_source(plan: ScanPlan, folder: RunFolder, reader: Reader, progress: Progress) -> int:
     """Commit all batches that the folder does not hold yet; returns how many batches there are."""
     doing = "Reading pairs and images" if plan.clip is None else f"Reading pairs and images, CLIP {plan.clip.model}"
-    progress.stage(doing, expected_pairs(plan), "pairs")
-    seen = _Counted(raw_batches(plan.source, plan.options))
+    source = ReadOnce(plan.source)
+    progress.stage(doing, expected_pairs(source, plan.options), "pairs")
+    seen = _Counted(raw_batches(source, plan.options))
     reader.read(seen, folder, progress, folder.thumbnail_digests())
     return seen.count
 

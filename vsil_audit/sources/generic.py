@@ -112,9 +112,11 @@ def open_tables(layout: str, root: Path, paths: Sequence[Path], options: SourceO
     if options.columns.text is None:
         _check_header(form.tables[0])
     notes += _not_read([table for table in tables if table not in form.tables], form)
-    form, results = _without_results(form)
+    form, results = _without_results(form, images, options.columns)
     notes += results
     view, views, columns = _view(form, options, layout)
+    if columns != options.columns:
+        form = _form(form.tables, images, columns, form.sample)
     parts, part_notes = _parts(form, images, columns)
     return TableSource(
         layout=layout,
@@ -159,13 +161,19 @@ def _forms(tables: Sequence[Table], images: ImageIndex, given: ColumnMapping) ->
     for group in groups:
         ordered = _with_rows_first(group)
         try:
-            sample = ordered[0].sample()
-            forms.append(_Form(ordered, sample, infer_mapping(ordered[0], images, given, rows=sample)))
+            forms.append(_form(ordered, images, given))
         except DatasetError as error:  # a table without what the user named is passed over
             refused.append(error)
     if not forms:
         raise refused[0]
     return forms
+
+
+def _form(
+    tables: tuple[Table, ...], images: ImageIndex, given: ColumnMapping, sample: list[Row] | None = None
+) -> _Form:
+    sample = tables[0].sample() if sample is None else sample
+    return _Form(tables, sample, infer_mapping(tables[0], images, given, rows=sample))
 
 
 def _with_rows_first(group: Sequence[Table]) -> tuple[Table, ...]:
@@ -239,7 +247,7 @@ def _only(view: View) -> tuple[View, list[View]]:
 
 def _parts(form: _Form, images: ImageIndex, given: ColumnMapping) -> tuple[list[TablePart], list[Problem]]:
     names = _part_names([table.file for table in form.tables], [table_stem(table.path) for table in form.tables])
-    first = infer_mapping(form.tables[0], images, given, rows=form.sample)
+    first = form.inferred
     notes = list(first.notes)
     if first.mapping.text is None:
         detail = f"no column holds a text (columns: {', '.join(form.tables[0].columns)}); every query is empty"
@@ -310,7 +318,7 @@ def _not_read(tables: Sequence[Table], form: _Form) -> list[Problem]:
     ]
 
 
-def _without_results(form: _Form) -> tuple[_Form, list[Problem]]:
+def _without_results(form: _Form, images: ImageIndex, given: ColumnMapping) -> tuple[_Form, list[Problem]]:
     """Leave out tables that repeat the queries of another one beside a model's answers, scores and the like."""
     text = form.inferred.mapping.text
     if len(form.tables) < 2 or len(form.tables) > _INFERRED_PARTS or text is None:
@@ -333,4 +341,7 @@ def _without_results(form: _Form) -> tuple[_Form, list[Problem]]:
         )
         for table, other in results.items()
     ]
-    return replace(form, tables=tuple(table for table in form.tables if table not in results)), notes
+    tables = tuple(table for table in form.tables if table not in results)
+    if tables[0] is form.tables[0]:
+        return replace(form, tables=tables), notes
+    return _form(tables, images, given), notes  # what was inferred is of a table that is left out

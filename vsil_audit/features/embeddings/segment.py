@@ -54,6 +54,13 @@ class Block:
         same: npt.NDArray[np.bool_] = _checksums([row.tobytes() for row in raw], self.vectors) == self.checksums
         return same
 
+    def is_whole(self, start: int, end: int) -> bool:
+        """The same of all rows of one digest, `start` to `end`."""
+        digest = zlib.crc32(self.digests[start : start + 1].tobytes())
+        rows = self.vectors[start:end].view(np.uint8)
+        sums = self.checksums[start:end].tolist()
+        return all(zlib.crc32(row, digest) == told for row, told in zip(rows, sums, strict=True))
+
     def rows(self, start: int, end: int) -> Block:
         return Block(self.digests[start:end], self.vectors[start:end], self.checksums[start:end])
 
@@ -111,11 +118,10 @@ class Segment:
             block = self.block(int(held_by[first]))
             end = int(held_by.searchsorted(held_by[first], "right"))
             asked = keys[first:end]
-            starts = block.digests.searchsorted(asked)
-            there = block.digests[np.minimum(starts, len(block.digests) - 1)] == asked
-            for i in there.nonzero()[0].tolist():
-                found = block.rows(int(starts[i]), int(block.digests.searchsorted(asked[i : i + 1], "right")[0]))
-                yield first + i, (found.vectors if found.whole().all() else None)
+            starts, ends = (block.digests.searchsorted(asked, side).tolist() for side in ("left", "right"))
+            for i, (start, stop) in enumerate(zip(starts, ends, strict=True), first):
+                if start < stop:
+                    yield i, (block.vectors[start:stop] if block.is_whole(start, stop) else None)
             first = end
 
     def release(self) -> None:

@@ -49,7 +49,7 @@ def read_pairs(plan: ScanPlan, folder: RunFolder, progress: Progress, cluster: C
 
     Raises RunFolderError where the folder cannot be written, or a batch ends each worker that reads it.
     """
-    progress.stage("Reading pairs and images", expected_pairs(plan), "pairs")
+    progress.stage("Reading pairs and images", expected_pairs(plan.source, plan.options), "pairs")
     settings = plan.reader
     pool = cluster.readers(settings.workers, encode=settings.clip is not None)
     settings = replace(
