@@ -128,9 +128,13 @@ def text_vectors(texts: Sequence[str], width: int) -> list[npt.NDArray[np.float3
 class SimulatedFacts(FeatureStore):
     """Knows the facts and the thumbnail of every image."""
 
-    def get(self, digest: str, feature: str, version: str) -> bytes | None:  # noqa: ARG002 - of the store
+    def get(self, digests: Sequence[str], feature: str, version: str) -> dict[str, bytes]:  # noqa: ARG002 - of the store
+        return {digest: pack_pixels(self._facts(digest)) for digest in digests}
+
+    @staticmethod
+    def _facts(digest: str) -> ImageFacts:
         thumbnail = bytes.fromhex(digest) * (THUMBNAIL_BYTES // 32)
-        return pack_pixels(ImageFacts("", digest, 512, 512, "JPEG", phash=int(digest[:16], 16), thumbnail=thumbnail))
+        return ImageFacts("", digest, 512, 512, "JPEG", phash=int(digest[:16], 16), thumbnail=thumbnail)
 
 
 class SimulatedImages(ClipImages):

@@ -172,8 +172,8 @@ def test_nonsense_in_the_store_is_worked_out_again(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(picture())
 
     class Nonsense(FeatureStore):
-        def get(self, *_: str) -> bytes | None:
-            return b'{"width": 3}\n'
+        def get(self, digests: Sequence[str], *_: str) -> dict[str, bytes]:
+            return dict.fromkeys(digests, b'{"width": 3}\n')
 
     with Nonsense(tmp_path / "store") as store, ImagePipeline(tmp_path, PIXELS, store, workers=1) as pipeline:
         assert pipeline.submit(ref("a.jpg")).result(60).width == 320

@@ -20,6 +20,10 @@ from vsil_audit.features.store import FeatureStore, default_store_path
 KEY = ("d" * 64, "pixels", "1")
 
 
+def kept(store: FeatureStore, digest: str, feature: str, version: str) -> bytes | None:
+    return store.get([digest], feature, version).get(digest)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "features.sqlite"
@@ -27,11 +31,11 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_put_is_there_at_once_and_in_the_next_run(path: Path) -> None:
     with FeatureStore(path) as store:
-        assert store.get(*KEY) is None
+        assert kept(store, *KEY) is None
         store.put(*KEY, b"\x00value")
-        assert store.get(*KEY) == b"\x00value"
+        assert kept(store, *KEY) == b"\x00value"
     with FeatureStore(path) as store:
-        assert store.get(*KEY) == b"\x00value"
+        assert kept(store, *KEY) == b"\x00value"
         assert store.warnings == ()
         assert store.persistent
         assert store.size_bytes > 0
@@ -41,7 +45,7 @@ def test_digest_feature_and_version_are_all_part_of_the_key(path: Path) -> None:
     with FeatureStore(path) as store:
         store.put(*KEY, b"one")
         for other in (("e" * 64, *KEY[1:]), (KEY[0], "text", "1"), (*KEY[:2], "2")):
-            assert store.get(*other) is None
+            assert kept(store, *other) is None
 
 
 def test_a_later_value_replaces_an_earlier(path: Path) -> None:
@@ -49,9 +53,9 @@ def test_a_later_value_replaces_an_earlier(path: Path) -> None:
         store.put(*KEY, b"one")
         store.flush()
         store.put(*KEY, b"two")
-        assert store.get(*KEY) == b"two"
+        assert kept(store, *KEY) == b"two"
     with FeatureStore(path) as store:
-        assert store.get(*KEY) == b"two"
+        assert kept(store, *KEY) == b"two"
 
 
 @given(st.dictionaries(st.tuples(st.text(min_size=1), st.text(), st.text()), st.binary(), max_size=20))
@@ -62,14 +66,14 @@ def test_any_keys_and_values_come_back(tmp_path_factory: pytest.TempPathFactory,
         for key, value in values.items():
             store.put(*key, value)
     with FeatureStore(path) as store:
-        assert {key: store.get(*key) for key in values} == values
+        assert {key: kept(store, *key) for key in values} == values
 
 
 def test_two_stores_on_one_file_see_each_other(path: Path) -> None:
     with FeatureStore(path) as one, FeatureStore(path) as other:
         one.put(*KEY, b"shared")
         one.flush()
-        assert other.get(*KEY) == b"shared"
+        assert kept(other, *KEY) == b"shared"
 
 
 def test_threads_share_a_store(path: Path) -> None:
@@ -85,17 +89,17 @@ def test_threads_share_a_store(path: Path) -> None:
         for thread in threads:
             thread.join()
     with FeatureStore(path) as store:
-        assert all(store.get(f"{n}-{i}", "f", "1") == bytes([n, i]) for n in range(4) for i in range(200))
+        assert all(kept(store, f"{n}-{i}", "f", "1") == bytes([n, i]) for n in range(4) for i in range(200))
 
 
 def test_writes_are_batched_but_reads_see_them(path: Path) -> None:
     with FeatureStore(path) as store, FeatureStore(path) as other:
         store.put(*KEY, b"waiting")
-        assert store.get(*KEY) == b"waiting"
-        assert other.get(*KEY) is None
+        assert kept(store, *KEY) == b"waiting"
+        assert kept(other, *KEY) is None
         for i in range(100):
             store.put(str(i), "f", "1", b"x")
-        assert other.get(*KEY) == b"waiting"
+        assert kept(other, *KEY) == b"waiting"
 
 
 @pytest.mark.parametrize("damage", [b"this is no database", b"", bytes(range(256)) * 32])
@@ -110,7 +114,7 @@ def test_a_file_that_is_no_database_is_moved_aside(path: Path, damage: bytes) ->
             (aside,) = path.parent.glob("*.damaged-*")
             assert aside.read_bytes() == damage
     with FeatureStore(path) as store:
-        assert store.get(*KEY) == b"new"
+        assert kept(store, *KEY) == b"new"
         assert store.warnings == ()
 
 
@@ -123,11 +127,11 @@ def test_a_database_damaged_inside_is_replaced_when_it_is_met(path: Path) -> Non
     path.write_bytes(content)
     with FeatureStore(path) as store:
         for i in range(0, 2000, 50):
-            store.get(f"{i:064d}", "f", "1")
+            kept(store, f"{i:064d}", "f", "1")
         store.put(*KEY, b"new")
         assert any("damaged" in warning for warning in store.warnings)
     with FeatureStore(path) as store:
-        assert store.get(*KEY) == b"new"
+        assert kept(store, *KEY) == b"new"
         assert store.warnings == ()
 
 
@@ -138,7 +142,7 @@ def test_a_value_changed_on_disk_is_not_believed(path: Path) -> None:
         connection.execute("UPDATE features SET value = substr(value, 1, 4) || 'wrong'")
     connection.close()
     with FeatureStore(path) as store:
-        assert store.get(*KEY) is None
+        assert kept(store, *KEY) is None
 
 
 def test_a_place_that_cannot_be_written_means_memory_and_is_said(tmp_path: Path) -> None:
@@ -149,7 +153,7 @@ def test_a_place_that_cannot_be_written_means_memory_and_is_said(tmp_path: Path)
         (warning,) = store.warnings
         assert "VSIL_AUDIT_CACHE" in warning
         store.put(*KEY, b"kept")
-        assert store.get(*KEY) == b"kept"
+        assert kept(store, *KEY) == b"kept"
         assert store.size_bytes == 0
 
 
@@ -164,9 +168,9 @@ def test_a_disk_that_fills_up_means_memory_and_is_said(path: Path) -> None:
         store.flush()
         assert any("full" in warning for warning in store.warnings)
         assert not store.persistent
-        assert store.get("5", "f", "1") == bytes(4000)
+        assert kept(store, "5", "f", "1") == bytes(4000)
     with FeatureStore(path) as store:
-        assert store.get(*KEY) == b"before"
+        assert kept(store, *KEY) == b"before"
 
 
 def test_memory_without_a_disk_is_bounded(tmp_path: Path) -> None:
@@ -174,8 +178,8 @@ def test_memory_without_a_disk_is_bounded(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "file" / "features.sqlite") as store:
         for i in range(200):
             store.put(f"{i}", "f", "1", bytes(1_000_000))
-        assert store.get("0", "f", "1") is None
-        assert store.get("199", "f", "1") == bytes(1_000_000)
+        assert kept(store, "0", "f", "1") is None
+        assert kept(store, "199", "f", "1") == bytes(1_000_000)
 
 
 def test_the_environment_names_the_default_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +215,7 @@ def test_kill_9_leaves_a_sound_store(path: Path) -> None:
         writer.stdout.close()
         with FeatureStore(path) as store:
             assert store.warnings == ()
-            assert store.get("100", "f", "1") == b"100" * 50
+            assert kept(store, "100", "f", "1") == b"100" * 50
         with sqlite3.connect(path) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
@@ -227,6 +231,6 @@ def test_many_are_asked_for_at_once(path: Path) -> None:
             store.put(digest, "pixels", "1", digest.encode())  # waits to be written
         store.put(digests[35], "pixels", "2", b"of another version")
         wanted = {digest: digest.encode() for digest in digests[:30]}
-        assert store.get_each(digests, "pixels", "1") == wanted
-        assert store.get_each([], "pixels", "1") == {}
-    assert store.get_each(digests, "pixels", "1") == {}  # closed: nothing is known any more, and nothing is raised
+        assert store.get(digests, "pixels", "1") == wanted
+        assert store.get([], "pixels", "1") == {}
+    assert store.get(digests, "pixels", "1") == {}  # closed: nothing is known any more, and nothing is raised

@@ -30,10 +30,10 @@ class KeptFacts:
 
     def get(self, digests: Sequence[str]) -> dict[str, ImageFacts]:
         """Of those of `digests` of which all that is wanted is kept."""
-        packed = self._store.get_each(digests, self._feature, self._pixels_version)
+        packed = self._store.get(digests, self._feature, self._pixels_version)
         texts: dict[str, bytes] = {}
         if self._work is Work.TEXT:
-            texts = self._store.get_each(list(packed), "text", self._text_version)
+            texts = self._store.get(list(packed), "text", self._text_version)
             packed = {digest: packed[digest] for digest in texts}
         found: dict[str, ImageFacts] = {}
         for digest, value in packed.items():

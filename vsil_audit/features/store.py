@@ -78,11 +78,7 @@ class FeatureStore:
             return 0
         return sum(_size(self.path.with_name(self.path.name + suffix)) for suffix in ("", "-wal"))
 
-    def get(self, digest: str, feature: str, version: str) -> bytes | None:
-        """The value put under that key, or None."""
-        return self.get_each([digest], feature, version).get(digest)
-
-    def get_each(self, digests: Sequence[str], feature: str, version: str) -> dict[str, bytes]:
+    def get(self, digests: Sequence[str], feature: str, version: str) -> dict[str, bytes]:
         """The values put for those of `digests`, at most some hundreds, that have one: one question to the database."""
         found: dict[str, bytes] = {}
         with self._lock:
