@@ -422,7 +422,8 @@ def test_an_answer_that_nobody_waits_for_any_more_is_kept(serve: Serve, completi
         async with serve(server) as url:
             async with gateway_to(url) as gateway:
                 waiting = asyncio.ensure_future(gateway.ask(question("paid")))
-                await asyncio.sleep(0.1)
+                while not server.questions:
+                    await asyncio.sleep(0.01)
                 waiting.cancel()
                 await asyncio.sleep(0)
             async with gateway_to(url) as gateway:
@@ -456,7 +457,8 @@ def test_closing_waits_for_what_was_sent_and_sends_no_more(serve: Serve, complet
         async with serve(server) as url:
             gateway = open_gateway(f"vllm/m@{url}", limits=Limits(max_concurrency=4))
             waiting = [asyncio.ensure_future(gateway.ask(question(n))) for n in range(20)]
-            await asyncio.sleep(0.1)
+            while len(server.questions) < 4:
+                await asyncio.sleep(0.005)
             await gateway.close()
             outcomes = await asyncio.gather(*waiting)
             assert sum(isinstance(o, Answer) for o in outcomes) == 4

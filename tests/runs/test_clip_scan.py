@@ -248,11 +248,17 @@ def test_images_at_addresses_get_vectors_too(
 # killed, resumed, scanned again
 
 SCAN = """
-import sys
+import sys, time
 from pathlib import Path
-sys.path[:0] = sys.argv[5:]
+sys.path[:0] = sys.argv[6:]
 import vsil_audit
 from vsil_audit.features.clip.model import ClipSettings
+from vsil_audit.runs.folder import RunFolder
+write = RunFolder.write_batch
+def slowly(*given):
+    time.sleep(float(sys.argv[5]))
+    write(*given)
+RunFolder.write_batch = slowly
 vsil_audit.scan(sys.argv[1], options=vsil_audit.ScanOptions(
     detectors=("clip_probe", "hygiene"), output=Path(sys.argv[2]), cache=Path(sys.argv[3]), batch_pairs=1, workers=1,
     clip=ClipSettings(sys.argv[4], device="cpu", batch=1)))
@@ -260,12 +266,15 @@ print(*sorted({"torch", "open_clip"} & set(sys.modules)))
 """
 
 
-def start(dataset: Path, output: Path, cache: Path, model: Path, probe: Path) -> subprocess.Popen[str]:
+def start(
+    dataset: Path, output: Path, cache: Path, model: Path, probe: Path, pause: float = 0.0
+) -> subprocess.Popen[str]:
+    """A scan in a process, which waits `pause` seconds before it commits a batch."""
     command = [
         sys.executable,
         "-c",
         SCAN,
-        *map(str, (dataset, output, cache, model, probe, Path(clip_probe.__file__).parent)),
+        *map(str, (dataset, output, cache, model, pause, probe, Path(clip_probe.__file__).parent)),
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -283,7 +292,7 @@ def test_killed_while_it_reads_it_ends_with_the_findings_of_an_undisturbed_scan(
     finished(start(dataset, tmp_path / "undisturbed", tmp_path / "cache-a", model, probe))
     killed, cache = tmp_path / "killed", tmp_path / "cache-b"
     for batches in (1, 9):
-        process = start(dataset, killed, cache, model, probe)
+        process = start(dataset, killed, cache, model, probe, pause=0.1)
         deadline = time.monotonic() + 120
         while len(list((killed / "pairs").glob("*.parquet"))) < batches and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -314,7 +314,8 @@ def test_closing_waits_for_what_was_sent_and_sends_nothing_more() -> None:
         where = endpoint(f"vllm/painter@{server.url}", environment={})
         maker = EndpointImages(where, retry=QUICK, limits=Limits(max_concurrency=1))
         asked = asyncio.gather(*(maker.generate(ImageRequest(f"gnome {n}", n)) for n in range(3)))
-        await asyncio.sleep(0.1)
+        while not server.asked:
+            await asyncio.sleep(0.01)
         await maker.close()
         return list(await asked)
 
@@ -325,7 +326,10 @@ def test_closing_waits_for_what_was_sent_and_sends_nothing_more() -> None:
 
 
 def test_at_most_eight_images_are_made_at_once() -> None:
-    async def answer(body: dict[str, Any], _number: int) -> web.Response:
+    async def answer(body: dict[str, Any], number: int) -> web.Response:
+        deadline = time.monotonic() + 10
+        while number < 8 and server.most_at_once < 8 and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         return drawn(painted(body["prompt"]))
 

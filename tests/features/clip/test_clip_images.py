@@ -18,6 +18,7 @@ from PIL import Image
 
 from vsil_audit.detectors.base import Need
 from vsil_audit.errors import ConfigurationError
+from vsil_audit.features.clip import images as images_module
 from vsil_audit.features.clip.images import ClipImages
 from vsil_audit.features.clip.preprocessing import Preprocessing
 from vsil_audit.features.embeddings.rows import Rows
@@ -131,7 +132,10 @@ def test_a_batch_is_waited_for_while_more_is_on_its_way(tmp_path: Path) -> None:
     assert encoder.batches == [4]
 
 
-def test_an_image_that_does_not_come_after_all_holds_nothing_up(tmp_path: Path) -> None:
+def test_an_image_that_does_not_come_after_all_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images_module, "_PATIENCE", 60.0)
     encoder = MeanColours()
     with ClipImages(encoder, EmbeddingStore(tmp_path).space("colours")) as images:
         images.expect()
@@ -139,7 +143,8 @@ def test_an_image_that_does_not_come_after_all_holds_nothing_up(tmp_path: Path) 
         future = images.submit(digest(1), pixels_of(1))
         images.arrived()
         images.arrived()
-        future.result(0.8)  # sooner than patience would end
+        future.result(30)  # sooner than patience would end
+        monkeypatch.setattr(images_module, "_PATIENCE", 0.1)
         images.expect()
         late = images.submit(digest(2), pixels_of(2))
         late.result(60)  # a slow one on its way is waited for, but not for ever
