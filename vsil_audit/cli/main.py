@@ -74,7 +74,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point: expected errors become one clear message and an exit code."""
     _escape_what_the_terminal_lacks()
-    gc.set_threshold(50_000, 20, 20)  # a command makes few cycles and many small things: a tenth of a scan was looking
+    gc.set_threshold(10_000)  # many small things and few cycles are made: looking for these took a tenth of a scan
     try:
         code = cli.main(standalone_mode=False)
     except VsilAuditError as error:

@@ -60,7 +60,7 @@ def read_bytes(
     return file if isinstance(file, ImageError) else _read_file(file, limits)
 
 
-def locate(path: str, root: Path | RealFolder) -> Path | ImageError:
+def locate(path: str, root: Path | RealFolder) -> str | ImageError:
     """The real file that `path` names inside `root`, links resolved; whether it exists is not looked at."""
     if (refused := refused_path(path)) is not None:
         return refused
@@ -71,7 +71,7 @@ def locate(path: str, root: Path | RealFolder) -> Path | ImageError:
         return ImageError("unreadable", f"the file name cannot be used: {_reason(error)}")
     if real != real_root and not real.startswith(os.path.join(real_root, "")):  # noqa: PTH118 - it ends in a separator
         return ImageError("outside_root", "a symbolic link leads outside the dataset folder")
-    return Path(real)
+    return real
 
 
 def _below(real_root: str, path: str) -> str:
@@ -89,7 +89,7 @@ def _below(real_root: str, path: str) -> str:
     return real or "/"
 
 
-def _read_file(file: Path, limits: ImageLimits) -> bytes | ImageError:
+def _read_file(file: str, limits: ImageLimits) -> bytes | ImageError:
     try:
         descriptor = os.open(file, _OPEN_FLAGS)
     except (OSError, ValueError) as error:

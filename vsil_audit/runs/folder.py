@@ -209,7 +209,7 @@ class RunFolder:
         }
 
     def batches(self, *, clip: bool = False) -> Iterator[Batch]:
-        """All batches in order, one in memory at a time; `clip`: with their CLIP vectors."""
+        """All batches in order, of a large set one in memory at a time; `clip`: with their CLIP vectors."""
         yield from self._each(partial(self.read_batch, clip=clip), range(self.n_batches()))
 
     def pair_ids(self) -> Iterator[str]:

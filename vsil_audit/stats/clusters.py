@@ -192,7 +192,7 @@ class ClusterSums:
             if few:
                 sizes, sums = kinds @ generator.multinomial(len(self.sizes), counts / len(self.sizes), size=n).T
             else:
-                drawn = generator.integers(len(self.sizes), size=(n, len(self.sizes)), dtype=np.uint32)
+                drawn = generator.integers(len(self.sizes), size=(n, len(self.sizes)), dtype=np.uint32).astype(np.intp)
                 alike = bool(np.ptp(self.sizes) == 0)
                 sums, sizes = self.sums[drawn].sum(axis=1), self.n if alike else self.sizes[drawn].sum(axis=1)
             means[start : start + n] = sums / sizes

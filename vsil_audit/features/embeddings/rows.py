@@ -37,7 +37,8 @@ class Rows:
     @classmethod
     def joined(cls, parts: Sequence[npt.NDArray[np.floating]] | Iterable[npt.NDArray[np.floating]], width: int) -> Rows:
         """One thing after the other; each part of shape (its rows, width)."""
-        arrays = [np.asarray(part, dtype=np.float16).astype(np.float32).reshape(len(part), width) for part in parts]
-        starts = np.zeros(len(arrays) + 1, dtype=np.int64)
-        np.cumsum([len(a) for a in arrays], out=starts[1:])
-        return cls(np.concatenate(arrays) if arrays else np.zeros((0, width), np.float32), starts)
+        halves = [np.asarray(part, dtype=np.float16).reshape(len(part), width) for part in parts]
+        starts = np.zeros(len(halves) + 1, dtype=np.int64)
+        np.cumsum([len(half) for half in halves], out=starts[1:])
+        vectors = np.concatenate(halves) if halves else np.zeros((0, width), np.float16)
+        return cls(vectors.astype(np.float32), starts)
