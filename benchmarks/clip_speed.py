@@ -23,8 +23,8 @@ tenths of a second each time.
 Start-up (imports, loading the model) is in no side's time: the loops leave it out; ours and data-juicer's is what a run
 over a few pairs of the same kind takes, and is stated. Shown is the median over the rounds of how many times faster we
 are, with its range: by wall clock, and by CPU seconds of the process tree, which other programs on the same cores
-disturb less. No made pair is suspected, so none has its phrases tried: on a set that overlaps, each suspected pair costs
-up to eight more short texts.
+disturb less. No made pair is suspected, so none has its phrases tried: on a set that overlaps, each suspected pair
+costs up to eight more short texts.
 
 `--gpu`: ViT-L-14 in bf16 on the card, images a second from the same JPEG files beside the encoders alone, of which at
 least 0.9 is asked. Here ours is the first stage of a scan, files to vectors in the run folder, with the model loaded;
@@ -139,8 +139,8 @@ def rescan(sides: Sides, made: MadeSet, few: MadeSet, rounds: int) -> None:
     print(
         f"{made.folder.name}: {len(made.texts)} pairs, scanned, and {rounds} times again; vectors kept to {apart:.1e}"
     )
-    show("first", [first], [first], None)
-    show("again", again, again, None)
+    for name, turns in (("first", [first]), ("again", again)):
+        show(name, turns, turns, None)
     met = "met" if ratio.median >= 50 else "NOT met"
     print(f"    again is {ratio} times as fast as the first scan, by CPU {by_cpu}; asked 50: {met}")
     print(f"    with start-up on both sides: {whole:.1f} times", flush=True)
