@@ -99,7 +99,7 @@ def cosines(texts: Sequence[npt.NDArray[np.floating]], images: npt.NDArray[np.fl
     In double precision, in which products of half-precision numbers are exact but for the last digits: the same on
     every machine once rounded.
     """
-    return _best(np.concatenate(texts).astype(np.float64) @ images.astype(np.float64).T, texts)
+    return _best(np.concatenate(texts).astype(np.float64) @ images.astype(np.float64, copy=False).T, texts)
 
 
 def drawn_cosines(
