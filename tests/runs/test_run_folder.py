@@ -125,6 +125,9 @@ def test_a_small_set_is_decoded_once_and_a_large_one_as_far_as_there_is_room(
     small = RunFolder(tmp_path)
     assert [list(small.batches()) for _ in range(3)] == [batches] * 3
     assert decoded == [0, 1, 2, 3, 4, 5]
+    batches[2] = Batch(2, (Pair("p2", "written anew"),), batches[2].images)
+    small.write_batch(batches[2], [], [])
+    assert list(small.batches()) == batches
     decoded.clear()
     monkeypatch.setattr(folder_module, "_DECODED_BYTES", 1200)
     large = RunFolder(tmp_path)

@@ -92,8 +92,8 @@ def _part(index: int) -> str:
 
 
 class RunFolder:
-    """Reads and writes one run folder. Committed batches never change: of a small set they are decoded once and stay.
-    Of a remote one it is remembered which parts were seen."""
+    """Reads and writes one run folder. What a scan has committed never changes: the batches of a small set are decoded
+    once and stay. Of a remote folder it is remembered which parts were seen."""
 
     def __init__(self, path: Place) -> None:
         self.path = path
@@ -157,6 +157,7 @@ class RunFolder:
         if batch.clip is not None:
             write_atomically(self._clip_file(batch.index), clip_to_bytes(batch.clip))
         write_atomically(self.path / "pairs" / part, _parquet(arrow.pairs_to_table(batch.pairs)))
+        self._decoded.pop(batch.index, None)
 
     def read_batch(self, index: int, *, clip: bool = False) -> Batch:
         """`clip`: with its CLIP vectors."""
