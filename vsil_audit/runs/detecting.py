@@ -15,6 +15,7 @@ from vsil_audit.features.worker_pool import available_cpus
 from vsil_audit.pair import ABSENT_IMAGE
 from vsil_audit.runs.detector_processes import detect_in_processes
 from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.freed_memory import release_freed_memory
 from vsil_audit.runs.plan import ScanPlan
 from vsil_audit.runs.progress import Progress
 from vsil_audit.runs.scoring import is_done, run_detector
@@ -42,6 +43,7 @@ def set_context(plan: ScanPlan, folder: RunFolder, n_pairs: int, clip_texts: Cli
     """What the plan's detectors may know of the set in that folder."""
     cache = {CACHE: str(plan.options.cache.resolve())} if plan.options.cache else {}
     found = clusters(folder, n_pairs)
+    release_freed_memory()
     return SetContext(
         read=folder.batches,
         n_pairs=n_pairs,

@@ -47,8 +47,8 @@ from vsil_audit.runs.summary import Summary
 A = TypeVar("A")
 B = TypeVar("B")
 Decoded: TypeAlias = "tuple[tuple[Pair, ...], tuple[tuple[ImageFacts, ...], ...]]"
-_DECODED_BYTES = 4 << 20
-"""Arrow bytes of batches that stay decoded, some five times as much as objects: a set of ten thousand pairs."""
+_DECODED_BYTES = 1 << 20
+"""Arrow bytes of batches that stay decoded, some five times as much as objects: of sets of a few thousand pairs all."""
 
 
 def write_atomically(path: Place, data: bytes) -> None:

@@ -27,6 +27,7 @@ from vsil_audit.pair import Pair, Problem
 from vsil_audit.places.addresses import Place
 from vsil_audit.runs import arrow
 from vsil_audit.runs.folder import RunFolder
+from vsil_audit.runs.freed_memory import release_freed_memory
 from vsil_audit.runs.progress import Progress
 
 _BATCHES_AHEAD = 3
@@ -92,6 +93,7 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+        release_freed_memory()
 
     def read(
         self,
