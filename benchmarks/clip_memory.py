@@ -49,7 +49,6 @@ from vsil_audit.pair import ImageRef, Pair
 from vsil_audit.runs import reader
 from vsil_audit.runs.detecting import clusters
 from vsil_audit.runs.folder import RunFolder
-from vsil_audit.runs.freed_memory import release_freed_memory
 from vsil_audit.runs.progress import Silent
 from vsil_audit.runs.scoring import run_detector
 
@@ -208,7 +207,6 @@ def run(folder: Path, n_pairs: int, width: int) -> None:
 
     begin = time.perf_counter()
     groups = clusters(kept, n_pairs).connected
-    release_freed_memory()  # as `set_context` does
     watched.done("grouping", begin)
 
     begin = time.perf_counter()

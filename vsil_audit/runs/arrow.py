@@ -85,7 +85,7 @@ FINDINGS = pa.schema(
 )
 
 
-def begin() -> None:
+def import_pandas_early() -> None:
     """Have pyarrow import pandas now, which it does at its first conversion wherever pandas is installed: beside
     threads at work that import takes about twice as long."""
     pa.array([], pa.null())

@@ -43,7 +43,6 @@ def set_context(plan: ScanPlan, folder: RunFolder, n_pairs: int, clip_texts: Cli
     """What the plan's detectors may know of the set in that folder."""
     cache = {CACHE: str(plan.options.cache.resolve())} if plan.options.cache else {}
     found = clusters(folder, n_pairs)
-    release_freed_memory()
     return SetContext(
         read=folder.batches,
         n_pairs=n_pairs,
@@ -130,7 +129,10 @@ def _grouped(folder: RunFolder, *, texts: bool) -> np.ndarray:
     for batch in folder.batches():
         for keys in _keys(batch, texts=texts):
             groups.add(keys)
-    return groups.groups()
+    found = groups.groups()
+    del groups
+    release_freed_memory()
+    return found
 
 
 def _keys(batch: Batch, *, texts: bool) -> Iterator[list[str]]:

@@ -192,8 +192,8 @@ def _low_coverage(metrics: list[Metric]) -> list[str]:
 
 def _coarse(metrics: list[Metric]) -> str:
     """In small sets, and small categories, ranks are too coarse for single overlapping pairs to stand out."""
-    least = next((m.value for m in metrics if m.name == _LEAST_SHARE), None)
-    if least is None or least <= _FINE:
+    least = _too_large(metrics, _LEAST_SHARE)
+    if least is None:
         return ""
     return (
         f"clip_overlap flags nothing where fewer than {100 * least:.0f} % of the pairs overlap: on a set of this size "
@@ -203,13 +203,18 @@ def _coarse(metrics: list[Metric]) -> str:
 
 def _topical(metrics: list[Metric]) -> str:
     """Where a category has too few images to compare within, a text that only fits its topic is suspected too."""
-    share = next((m.value for m in metrics if m.name == _BY_SET), None)
-    if share is None or share <= _FINE:
+    share = _too_large(metrics, _BY_SET)
+    if share is None:
         return ""
     return (
         f"For {100 * share:.0f} % of the pairs clip_overlap has too few images of their category: they are compared "
         "with the whole set only, where the topic alone may make them suspected."
     )
+
+
+def _too_large(metrics: list[Metric], name: str) -> float | None:
+    """The value of that metric where something need be said of it."""
+    return next((m.value for m in metrics if m.name == name and m.value is not None and m.value > _FINE), None)
 
 
 def _unavailable(detectors: list[DetectorRun]) -> list[str]:

@@ -79,7 +79,7 @@ class Reader:
 
     def __enter__(self) -> Reader:
         wanted = self.settings
-        arrow.begin()
+        arrow.import_pandas_early()
         self._store = store = FeatureStore(wanted.cache / "features.sqlite" if wanted.cache else None)
         self._open.enter_context(store)
         if wanted.clip is not None:

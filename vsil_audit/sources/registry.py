@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -204,10 +203,10 @@ def _best_first(matches: Iterable[Match]) -> list[Match]:
 
 
 def _has_tables(path: Path) -> bool:
-    from vsil_audit.sources.tables import may_name_a_table, table_suffix
+    from vsil_audit.sources.benchmark import files_in
+    from vsil_audit.sources.tables import TABLE_SUFFIXES
 
-    names = (name for name in os.listdir(path) if may_name_a_table(name))  # noqa: PTH208 - one may hold many images
-    return any(table_suffix(path / name) and (path / name).is_file() for name in names)
+    return bool(files_in(path, TABLE_SUFFIXES))
 
 
 def _elsewhere(path: Path, options: SourceOptions) -> Path:

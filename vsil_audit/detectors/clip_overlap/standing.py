@@ -140,17 +140,18 @@ def _block(
         return own, nothing, nothing, nothing, many, np.full(len(pairs), np.nan), none, none
     others = cosines(texts, vectors)
     others[pool.beside.cells(np.array([pair.keys for pair in pairs], dtype=np.uint64))] = -np.inf
-    above, tied, compared = others > own[:, None], others == own[:, None], np.isfinite(others)
-    best, of = others.max(axis=1), compared.sum(axis=1)
-    near, against = _weighted(pairs, others, pool, own)
-    return own, above.sum(axis=1), tied.sum(axis=1), of, many, np.where(of > 0, best, np.nan), near, against
+    as_near, compared = others >= own[:, None], np.isfinite(others)
+    above, best, of = (others > own[:, None]).sum(axis=1), others.max(axis=1), compared.sum(axis=1)
+    near, against = _in_own_uses(pairs, others, pool, as_near @ pool.weights, compared @ pool.weights)
+    return own, above, as_near.sum(axis=1) - above, of, many, np.where(of > 0, best, np.nan), near, against
 
 
-def _weighted(pairs: Sequence[ComparedPair], others: Floats, pool: Pool, own: Floats) -> tuple[Floats, Floats]:
-    """`near` and `against` of `Standings`, from cosines with distractors (-inf: it is none) and the best own ones."""
+def _in_own_uses(
+    pairs: Sequence[ComparedPair], others: Floats, pool: Pool, near: Floats, against: Floats
+) -> tuple[Floats, Floats]:
+    """`near` and `against` of `Standings`, from the same by the best own image, in uses; `others`: cosines with
+    distractors (-inf: it is none)."""
     texts = [text_of(pair.keys) for pair in pairs]
-    against = np.isfinite(others) @ pool.weights
-    near = (others >= own[:, None]) @ pool.weights
     weights = pool.own_weights([pair.names[0] for pair in pairs], texts)
     for i, pair in enumerate(pairs):
         if len(pair.names) > 1:

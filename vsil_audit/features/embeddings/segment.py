@@ -56,10 +56,8 @@ class Block:
 
     def is_whole(self, start: int, end: int) -> bool:
         """The same of all rows of one digest, `start` to `end`."""
-        digest = zlib.crc32(self.digests[start : start + 1].tobytes())
-        rows = self.vectors[start:end].view(np.uint8)
-        sums = self.checksums[start:end].tolist()
-        return all(zlib.crc32(row, digest) == told for row, told in zip(rows, sums, strict=True))
+        digests = [self.digests[start : start + 1].tobytes()] * (end - start)
+        return bool((_checksums(digests, self.vectors[start:end]) == self.checksums[start:end]).all())
 
     def rows(self, start: int, end: int) -> Block:
         return Block(self.digests[start:end], self.vectors[start:end], self.checksums[start:end])
